@@ -1,0 +1,1 @@
+"""The command line: thin, and taught by its own --help."""

@@ -1,0 +1,1 @@
+"""Configuration: one table of variables, one pure loader."""

@@ -1,0 +1,104 @@
+"""Identifiers: ULID, UUIDv7 and dense manifest numbers, as pure functions of time and entropy.
+
+Guarantees: a `MintedIds` never hands out two ULIDs that sort against the order it made them in,
+even when its clock stands still or steps back. Source: catalog.md 1.3, RFC 9562, the ULID spec.
+"""
+
+import os
+import re
+from typing import Final, NewType, Protocol
+
+from arco.core.clock import Clock
+
+Ulid = NewType("Ulid", str)
+"""26 characters of upper-case Crockford base32; sorts by time."""
+
+Uuid7 = NewType("Uuid7", str)
+"""Canonical lower-case UUID of version 7."""
+
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+_RANDOM_BITS: Final = 80
+
+
+def ulid_from_int(value: int) -> Ulid:
+    """The ULID with this 128-bit value."""
+    digits = [_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5)]
+    return Ulid("".join(digits))
+
+
+def ulid_to_int(ulid: str) -> int:
+    """The 128-bit value of a ULID; inverse of `ulid_from_int`."""
+    value = 0
+    for char in ulid:
+        value = (value << 5) | _CROCKFORD.index(char)
+    return value
+
+
+def ulid_ms(ulid: str) -> int:
+    """The millisecond a ULID was made in."""
+    return ulid_to_int(ulid) >> _RANDOM_BITS
+
+
+def is_ulid(text: str) -> bool:
+    """True for a canonical ULID."""
+    return _ULID.match(text) is not None
+
+
+def is_uuid(text: str) -> bool:
+    """True for a canonical lower-case UUID of any version."""
+    return _UUID.match(text) is not None
+
+
+def uuid7_from(time_ms: int, random: bytes) -> Uuid7:
+    """The UUIDv7 of a millisecond and ten random bytes (RFC 9562, 5.7)."""
+    rand_a = int.from_bytes(random[:2], "big") & 0x0FFF
+    rand_b = int.from_bytes(random[2:10], "big") & ((1 << 62) - 1)
+    value = (time_ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b
+    text = f"{value:032x}"
+    return Uuid7(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+
+class Entropy(Protocol):
+    """Random bytes as a parameter."""
+
+    def bytes(self, count: int) -> bytes:
+        """`count` unpredictable bytes."""
+        ...
+
+
+class SystemEntropy:
+    """The operating system's generator."""
+
+    def bytes(self, count: int) -> bytes:
+        return os.urandom(count)
+
+
+class Ids(Protocol):
+    """Where new names come from."""
+
+    def ulid(self) -> Ulid:
+        """A ULID greater than every one this source made before."""
+        ...
+
+    def uuid7(self) -> Uuid7:
+        """A fresh UUIDv7."""
+        ...
+
+
+class MintedIds:
+    """Ids from a clock and entropy; ULIDs are strictly increasing within one source."""
+
+    def __init__(self, clock: Clock, entropy: Entropy) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._last = 0
+
+    def ulid(self) -> Ulid:
+        fresh = self._clock.now_ms() << _RANDOM_BITS | int.from_bytes(self._entropy.bytes(10), "big")
+        self._last = max(fresh, self._last + 1)
+        return ulid_from_int(self._last)
+
+    def uuid7(self) -> Uuid7:
+        return uuid7_from(self._clock.now_ms(), self._entropy.bytes(10))

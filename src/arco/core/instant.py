@@ -1,0 +1,36 @@
+"""Instants: integers of milliseconds since the epoch, and the two texts they are written as.
+
+HTTP bodies use `2026-01-01T00:00:00.123+00:00`, fraction omitted when zero (catalog.md 4.1); stored
+objects use `Z` with 0 or 3 digits. Readers accept both.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def http_text(time_ms: int) -> str:
+    """RFC 3339 with `+00:00`, as HTTP responses show it."""
+    return f"{_seconds_text(time_ms)}{_fraction(time_ms)}+00:00"
+
+
+def stored_text(time_ms: int) -> str:
+    """RFC 3339 with `Z`, as stored objects hold it."""
+    return f"{_seconds_text(time_ms)}{_fraction(time_ms)}Z"
+
+
+def parse_ms(text: str) -> int:
+    """Milliseconds of an RFC 3339 text with a zone. Raises `ValueError` otherwise."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time needs a zone, for instance 2026-01-01T00:00:00Z")
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _seconds_text(time_ms: int) -> str:
+    return (_EPOCH + timedelta(seconds=time_ms // 1000)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _fraction(time_ms: int) -> str:
+    return f".{time_ms % 1000:03d}" if time_ms % 1000 else ""

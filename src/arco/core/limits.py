@@ -1,0 +1,79 @@
+"""Every bound of the system, with the reason it is there."""
+
+from typing import Final
+
+NAME_BYTES_MAX: Final = 255
+"""Catalog, schema, table and column names: what every file system and peer catalog accepts."""
+
+DESCRIPTION_BYTES_MAX: Final = 64 * 1024
+"""Free text of one object: large enough for documentation, small enough to ride in a segment row."""
+
+COLUMNS_PER_TABLE_MAX: Final = 5_000
+"""Columns of one table: ten times the widest tables seen in practice."""
+
+PROPERTIES_MAX: Final = 500
+"""Properties of one object."""
+
+PROPERTY_BYTES_MAX: Final = 16 * 1024
+"""Key plus value of one property."""
+
+BODY_BYTES_MAX: Final = 2 * 1024 * 1024
+"""HTTP request body (compatibility.md: 2 MiB)."""
+
+PAGE_ROWS_DEFAULT: Final = 100
+PAGE_ROWS_MAX: Final = 500
+"""List pages (catalog.md 4.1)."""
+
+EDGES_PER_REQUEST_MAX: Final = 1_000
+"""Lineage batch (catalog.md 8.1)."""
+
+SEGMENT_ROWS_TARGET: Final = 512
+SEGMENT_ROWS_MAX: Final = 1_024
+"""Rows of one segment: a look-up decodes one segment, a write rewrites one (measurements.md 3)."""
+
+SEGMENT_BYTES_TARGET: Final = 512 * 1024
+"""Arrow bytes of one segment before it is cut, whatever its row count: wide rows must not make giants."""
+
+PAGE_FANOUT_TARGET: Final = 128
+PAGE_FANOUT_MAX: Final = 256
+"""Entries of one page: 64 pages in the manifest x 128 x 512 rows is 4M rows at one page level."""
+
+ROOT_FANOUT_MAX: Final = 64
+"""Entries of one table in the manifest, so that a manifest stays small at any size of the table."""
+
+INLINE_DELTA_BYTES_MAX: Final = 32 * 1024
+"""Delta bytes that ride inside a manifest before they are spilled to an object of their own."""
+
+DELTA_TIER_WIDTH: Final = 8
+"""Delta objects of one tier before they are joined into one of the next."""
+
+DELTA_BYTES_MERGE: Final = 8 * 1024 * 1024
+"""Delta bytes of a chain before they are merged into segments although the chain is busy."""
+
+BATCH_UNITS_MAX: Final = 1_024
+BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
+"""One commit: bounded so that its callers' latency is."""
+
+QUEUE_UNITS_MAX: Final = 16_384
+"""Units waiting for a commit before a compactor refuses more (503 before the append)."""
+
+UNIT_EVENTS_MAX: Final = 1_000
+"""Events of one unit: folded all or nothing in one go."""
+
+POINTER_LAG_MAX: Final = 64
+"""Commits the head may be ahead of the pointer before the writer waits (architecture.md)."""
+
+COMMAND_DEADLINE_MS: Final = 60_000
+"""How long after it was issued a command may still be folded."""
+
+CLOCK_SKEW_MS: Final = 60_000
+"""Largest tolerated difference between two machines' clocks."""
+
+SQL_BYTES_MAX: Final = 10_000
+SQL_ROWS_MAX: Final = 10_000
+SQL_RESULT_BYTES_MAX: Final = 10 * 1024 * 1024
+SQL_TIMEOUT_S: Final = 10.0
+SQL_DATA_TABLES_MAX: Final = 25
+SQL_DATA_FILE_BYTES_MAX: Final = 64 * 1024 * 1024
+SQL_DATA_TOTAL_BYTES_MAX: Final = 256 * 1024 * 1024
+"""SQL endpoints (catalog.md 7)."""

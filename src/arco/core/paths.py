@@ -1,0 +1,82 @@
+"""Every storage key of arco is built here, relative to its scope's prefix (catalog.md 2.2).
+
+`Key` values hold no leading slash, no empty, `.` or `..` segment, no backslash, percent sign or control
+character; `checked_key` is the one gate for text that came from outside.
+"""
+
+from typing import Final, NewType
+
+Key = NewType("Key", str)
+"""A scope-relative object key."""
+
+READY_CHECK: Final = Key("__arco/ready-check")
+ROOT_MANIFEST: Final = Key("manifests/root.manifest.json")
+
+
+class InvalidKey(Exception):
+    """Text that may not become a storage key; `reason` says which rule it breaks."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text, reason)
+        self.text = text
+        self.reason = reason
+
+
+def checked_key(text: str) -> Key:
+    """The key that `text` spells. Raises `InvalidKey` (catalog.md 1.6, scope-relative path rule)."""
+    if not text:
+        raise InvalidKey(text, "path must not be empty")
+    if text.startswith(("/", "\\")):
+        raise InvalidKey(text, "path must be relative")
+    if "\\" in text or "%" in text:
+        raise InvalidKey(text, "path must not contain a backslash or a percent sign")
+    if any(ord(char) < 32 or ord(char) == 127 for char in text):
+        raise InvalidKey(text, "path must not contain control characters")
+    if any(segment in ("", ".", "..") for segment in text.rstrip("/").split("/")):
+        raise InvalidKey(text, "path must not contain empty, '.' or '..' segments")
+    return Key(text)
+
+
+def manifest_number_text(number: int) -> str:
+    """A manifest id: 20 zero-padded decimal digits (N20)."""
+    return f"{number:020d}"
+
+
+def manifest(chain: str, number: int) -> Key:
+    """The immutable manifest with this number; creating it is the commit."""
+    return Key(f"manifests/{chain}/{number:020d}.json")
+
+
+def pointer(domain: str) -> Key:
+    """The hint that names a recent manifest of a domain."""
+    return Key(f"manifests/{domain}.pointer.json")
+
+
+def ledger_object(domain: str, first_event_id: str) -> Key:
+    """A ledger object, named by the id of its first event."""
+    return Key(f"ledger/{domain}/{first_event_id}.json")
+
+
+def commit_record(chain: str, number: int, attempt: str) -> Key:
+    """The commit record of one attempt at one manifest number."""
+    return Key(f"commits/{chain}/{number:020d}-{attempt}.json")
+
+
+def segment(chain: str, table: str, number: int, attempt: str, index: int) -> Key:
+    """A Parquet segment written by one attempt at one manifest number."""
+    return Key(f"snapshots/{chain}/{table}/{number:020d}-{attempt}-{index:04d}.parquet")
+
+
+def page(chain: str, table: str, number: int, attempt: str, index: int) -> Key:
+    """A page of segment references written by one attempt at one manifest number."""
+    return Key(f"snapshots/{chain}/{table}/{number:020d}-{attempt}-{index:04d}.page.json")
+
+
+def delta(chain: str, number: int, attempt: str, index: int) -> Key:
+    """A delta object written by one attempt at one manifest number."""
+    return Key(f"snapshots/{chain}/_deltas/{number:020d}-{attempt}-{index:04d}.json")
+
+
+def quarantined(domain: str, name: str) -> Key:
+    """Where ledger bytes that cannot be read are put aside."""
+    return Key(f"quarantine/{domain}/{name}")

@@ -1,0 +1,1 @@
+"""The flights demo: real data, written and registered through the public API."""

@@ -1,0 +1,1 @@
+"""Domains: pure rows, events, rules and folds, with their commands and queries."""

@@ -1,0 +1,1 @@
+"""Catalogs, schemas, tables, columns and their properties."""

@@ -1,0 +1,1 @@
+"""Lineage edges and their traversal."""

@@ -1,0 +1,1 @@
+"""The HTTP kit: authentication, codecs, problems, OpenAPI, health."""

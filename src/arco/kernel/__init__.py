@@ -1,0 +1,1 @@
+"""The write path every domain stands on: ledger, fold, segments, chain, reader. Knows no domain."""

@@ -1,0 +1,1 @@
+"""SQL by DataFusion over pinned snapshots and registered data."""

@@ -1,0 +1,1 @@
+"""Composition roots: the only rooms that name concrete adapters."""

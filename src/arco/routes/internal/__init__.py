@@ -1,0 +1,1 @@
+"""Routes that only arco roles call."""

@@ -1,0 +1,1 @@
+"""Routes that callers outside the deployment use."""

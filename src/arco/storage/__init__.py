@@ -1,0 +1,1 @@
+"""The storage port, its wrappers and its adapters."""
