@@ -1,0 +1,71 @@
+"""Reading as queries see it: pinned snapshots of one workspace. Implemented by `kernel.reader`.
+
+A snapshot is immutable and complete; holding one costs nothing and reads load what they touch. Segments are shared
+between snapshots through one cache.
+"""
+
+from typing import TYPE_CHECKING, Protocol
+
+from arco.kernel.spec import R, RowKey, TableSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Snapshot(Protocol):
+    """All tables of a chain as of one manifest."""
+
+    @property
+    def manifest_id(self) -> str:
+        """The manifest this snapshot is (N20): a receipt, a cache key and an ETag."""
+        ...
+
+    @property
+    def snapshot_version(self) -> int:
+        """How many units had been accepted."""
+        ...
+
+    @property
+    def published_ms(self) -> int:
+        """When the manifest was made."""
+        ...
+
+    def count(self, table: TableSpec[R]) -> int:
+        """Rows of the table; no I/O."""
+        ...
+
+    async def get(self, table: TableSpec[R], key: RowKey) -> R | None:
+        """The row with this key: at most one page and one segment are read."""
+        ...
+
+    async def scan(
+        self,
+        table: TableSpec[R],
+        *,
+        prefix: RowKey = (),
+        after: RowKey | None = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[R]:
+        """Rows whose key begins with `prefix` and lies strictly beyond `after`, in key order, at most `limit`."""
+        ...
+
+    async def arrow(self, table: TableSpec[R]) -> "pa.Table":
+        """The whole table with its public columns, in key order: for SQL, not for request handlers."""
+        ...
+
+
+class Reader(Protocol):
+    """Finds snapshots of one workspace."""
+
+    async def head(self) -> Snapshot | None:
+        """The newest snapshot, probed after this call began; None when the workspace has none yet."""
+        ...
+
+    async def at_manifest(self, manifest_id: str) -> Snapshot | None:
+        """The snapshot with this manifest id, or None when it never was or was collected."""
+        ...
+
+    async def at_time(self, time_ms: int) -> Snapshot | None:
+        """The newest snapshot published at or before this time, or None when that is before the first."""
+        ...

@@ -1,0 +1,93 @@
+"""Tables declared once: a row struct and its key; schema, codec, SQL view and docs derive from it.
+
+Pure: no Arrow here (`kernel.codec` turns a spec into an Arrow schema). Field types are `str`, `int` (Int64),
+`Int32`, `Float32`, `bool`, and each of them `| None`. Key fields are `str` or `int` and never null; keys order
+by field, text by UTF-8 bytes (which is code-point order).
+"""
+
+from typing import Annotated, Any, Final, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+Int32 = Annotated[int, "int32"]
+Float32 = Annotated[float, "float32"]
+
+RowKey = tuple[str | int, ...]
+"""The values of a row's key fields, in key order; a prefix of one is a range of rows."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Base of all rows: flat, immutable, scalar fields only."""
+
+
+R = TypeVar("R", bound=Row)
+
+_KINDS: Final[dict[Any, str]] = {str: "utf8", int: "int64", bool: "bool", float: "float64"}
+
+
+class FieldSpec(msgspec.Struct, frozen=True):
+    """One column: its name, its kind (`utf8 int64 int32 bool float32 float64`), and nullability."""
+
+    name: str
+    kind: str
+    nullable: bool
+
+
+class TableSpec(Generic[R]):
+    """A table of a chain: `name` is unique in the chain, `domain` is whose pointer its changes move.
+
+    `private` fields are stored but not shown in SQL or documentation. `public` is the SQL name
+    (`catalog.tables`), or None for tables that no query sees.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        row: type[R],
+        *,
+        key: tuple[str, ...],
+        domain: str,
+        private: frozenset[str] = frozenset(),
+    ) -> None:
+        self.name = name
+        self.row = row
+        self.key = key
+        self.domain = domain
+        self.private = private
+        self.fields = tuple(_fields(row))
+        names = [field.name for field in self.fields]
+        self.key_indexes = tuple(names.index(part) for part in key)
+
+    def key_of(self, row: R) -> RowKey:
+        """The key of a row."""
+        return tuple(getattr(row, part) for part in self.key)
+
+    @property
+    def public_fields(self) -> tuple[FieldSpec, ...]:
+        """The columns everybody may see, in order."""
+        return tuple(field for field in self.fields if field.name not in self.private)
+
+    def __repr__(self) -> str:
+        return f"TableSpec({self.name!r})"
+
+
+def prefix_matches(key: RowKey, prefix: RowKey) -> bool:
+    """True when `key` begins with `prefix`."""
+    return key[: len(prefix)] == prefix
+
+
+def _fields(row: type[Row]) -> list[FieldSpec]:
+    hints = get_type_hints(row, include_extras=True)
+    return [_field(name, hints[name]) for name in row.__struct_fields__]
+
+
+def _field(name: str, hint: Any) -> FieldSpec:
+    nullable = False
+    if type(None) in get_args(hint):
+        nullable = True
+        (hint,) = (arg for arg in get_args(hint) if arg is not type(None))
+    if get_origin(hint) is Annotated:
+        return FieldSpec(name, get_args(hint)[1], nullable)
+    if hint not in _KINDS:
+        raise TypeError(f"{name}: a row field cannot be a {hint!r}")
+    return FieldSpec(name, _KINDS[hint], nullable)
