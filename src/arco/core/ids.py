@@ -1,14 +1,8 @@
-"""Identifiers: ULID, UUIDv7 and dense manifest numbers, as pure functions of time and entropy.
-
-Guarantees: a `MintedIds` never hands out two ULIDs that sort against the order it made them in,
-even when its clock stands still or steps back. Source: catalog.md 1.3, RFC 9562, the ULID spec.
+"""Identifiers: ULID and UUIDv7 as pure functions of time and entropy (catalog.md 1.3, RFC 9562, the ULID spec).
 """
 
-import os
 import re
-from typing import Final, NewType, Protocol
-
-from arco.core.clock import Clock
+from typing import Final, NewType
 
 Ulid = NewType("Ulid", str)
 """26 characters of upper-case Crockford base32; sorts by time."""
@@ -19,7 +13,8 @@ Uuid7 = NewType("Uuid7", str)
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
-_RANDOM_BITS: Final = 80
+RANDOM_BITS: Final = 80
+"""Bits of a ULID below its time."""
 
 
 def ulid_from_int(value: int) -> Ulid:
@@ -38,7 +33,7 @@ def ulid_to_int(ulid: str) -> int:
 
 def ulid_ms(ulid: str) -> int:
     """The millisecond a ULID was made in."""
-    return ulid_to_int(ulid) >> _RANDOM_BITS
+    return ulid_to_int(ulid) >> RANDOM_BITS
 
 
 def is_ulid(text: str) -> bool:
@@ -58,47 +53,3 @@ def uuid7_from(time_ms: int, random: bytes) -> Uuid7:
     value = (time_ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b
     text = f"{value:032x}"
     return Uuid7(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
-
-
-class Entropy(Protocol):
-    """Random bytes as a parameter."""
-
-    def bytes(self, count: int) -> bytes:
-        """`count` unpredictable bytes."""
-        ...
-
-
-class SystemEntropy:
-    """The operating system's generator."""
-
-    def bytes(self, count: int) -> bytes:
-        return os.urandom(count)
-
-
-class Ids(Protocol):
-    """Where new names come from."""
-
-    def ulid(self) -> Ulid:
-        """A ULID greater than every one this source made before."""
-        ...
-
-    def uuid7(self) -> Uuid7:
-        """A fresh UUIDv7."""
-        ...
-
-
-class MintedIds:
-    """Ids from a clock and entropy; ULIDs are strictly increasing within one source."""
-
-    def __init__(self, clock: Clock, entropy: Entropy) -> None:
-        self._clock = clock
-        self._entropy = entropy
-        self._last = 0
-
-    def ulid(self) -> Ulid:
-        fresh = self._clock.now_ms() << _RANDOM_BITS | int.from_bytes(self._entropy.bytes(10), "big")
-        self._last = max(fresh, self._last + 1)
-        return ulid_from_int(self._last)
-
-    def uuid7(self) -> Uuid7:
-        return uuid7_from(self._clock.now_ms(), self._entropy.bytes(10))
