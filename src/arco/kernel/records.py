@@ -1,0 +1,85 @@
+"""The kernel's own tables: history, outcomes and idempotency, folded with the units they tell of.
+
+They lie in the same chain as the domains' tables, so they are atomic with them, queryable like them, and replayed
+like them. Sources: catalog.md 2.11 (`commits.parquet`), 3.6; architecture.md "Group commit".
+"""
+
+from typing import Final
+
+from arco.kernel.spec import Row, TableSpec
+
+KERNEL_DOMAIN: Final = "catalog"
+"""The pointer that moves with every commit: the chain's own."""
+
+
+class CommitRow(Row):
+    """One accepted unit: what changed, when, by which manifest. The first nine fields are the contract's."""
+
+    commit_ulid: str
+    snapshot_version: int
+    published_at: int
+    fencing_token: int
+    watermark_event_id: str | None
+    operation: str | None
+    object_type: str | None
+    object_id: str | None
+    object_name: str | None
+    manifest_id: str | None
+    event_witnesses_json: str | None
+    actor: str | None = None
+
+
+class ObjectHistoryRow(Row):
+    """The same facts found by the object they are about."""
+
+    object_id: str
+    snapshot_version: int
+    commit_ulid: str
+    published_at: int
+    operation: str
+    object_type: str
+    object_name: str
+    manifest_id: str
+    actor: str | None = None
+
+
+class OutcomeRow(Row):
+    """What became of a unit, found by the id of its first event: de-duplication and `GET /outcomes/{event_id}`."""
+
+    unit_id: str
+    status: str
+    code: str | None
+    message: str | None
+    details_json: str | None
+    subject_json: str | None
+    manifest_id: str
+    snapshot_version: int
+    decided_at: int
+
+
+class IdempotencyRow(Row):
+    """The outcome an idempotency key stands for."""
+
+    operation: str
+    key_hash: str
+    request_hash: str
+    unit_id: str
+    claimed_at: int
+
+
+COMMITS: Final = TableSpec(
+    "commits",
+    CommitRow,
+    key=("snapshot_version",),
+    domain=KERNEL_DOMAIN,
+    private=frozenset({"manifest_id", "event_witnesses_json", "actor"}),
+)
+OBJECT_HISTORY: Final = TableSpec(
+    "object_history", ObjectHistoryRow, key=("object_id", "snapshot_version"), domain=KERNEL_DOMAIN
+)
+OUTCOMES: Final = TableSpec("outcomes", OutcomeRow, key=("unit_id",), domain=KERNEL_DOMAIN)
+IDEMPOTENCY: Final = TableSpec(
+    "idempotency_keys", IdempotencyRow, key=("operation", "key_hash"), domain=KERNEL_DOMAIN
+)
+
+KERNEL_TABLES: Final = (COMMITS, OBJECT_HISTORY, OUTCOMES, IDEMPOTENCY)
