@@ -117,7 +117,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `status`: `accepted`, `rejected`, `expired`, `quarantined` (all recorded), `unsupported` (not recorded, may still
     be folded by a newer build). `replayed` is set when the answer is the recorded one of an earlier unit.
-    `manifest_id` is the receipt: a manifest at which the outcome is visible.
+    `manifest_id` is the receipt: a manifest at which the outcome is visible. `final` is False for a rejection that
+    leaves its idempotency key free.
     """
 
     unit_id: str
@@ -129,3 +130,4 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     manifest_id: str = ""
     snapshot_version: int = 0
     replayed: bool = False
+    final: bool = True

@@ -34,6 +34,10 @@ class Snapshot(Protocol):
         """Rows of the table; no I/O."""
         ...
 
+    def table_version(self, table: TableSpec[R]) -> str:
+        """An opaque text that differs whenever the table's contents do; a cache key. No I/O."""
+        ...
+
     async def get(self, table: TableSpec[R], key: RowKey) -> R | None:
         """The row with this key: at most one page and one segment are read."""
         ...

@@ -1,0 +1,83 @@
+"""Folding a batch over a lazily loaded state: pure passes, and the loads between them.
+
+What all units of a pass miss is loaded together, so that a batch of any size takes as many rounds as one unit. Only the
+last pass, in which nothing was missing, counts.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from arco.core.errors import CorruptData
+from arco.kernel.decide import UnitContext, decide
+from arco.kernel.envelope import Unit
+from arco.kernel.fold import Domain, Outcome
+from arco.kernel.layers import Changes
+from arco.kernel.loader import Loader
+from arco.kernel.manifest import CommitInputs
+from arco.kernel.records import COMMITS
+from arco.kernel.state import ChainState, Missing
+from arco.kernel.working import WorkingView
+
+_PASSES_MAX = 200
+
+
+class FoldedBatch(msgspec.Struct, frozen=True):
+    """The result of folding: outcomes in unit order, which of them are new, and what changed."""
+
+    outcomes: tuple[Outcome, ...]
+    fresh: tuple[bool, ...]
+    changes: Changes
+    counts: dict[str, int]
+    snapshot_version: int
+
+
+async def fold_batch(
+    state: ChainState,
+    units: Sequence[Unit],
+    inputs: CommitInputs,
+    folding: "Folding",
+) -> FoldedBatch:
+    """Fold the units in order on top of `state`, as manifest `state + 1`."""
+    held = state.holding()
+    for _ in range(_PASSES_MAX):
+        folded, missing = _one_pass(held, units, inputs, folding.domains)
+        if folded is not None:
+            return folded
+        await folding.loader.load(held, missing)
+    raise CorruptData("a batch needed more objects than any fold can touch")
+
+
+class Folding(msgspec.Struct, frozen=True):
+    """What folding needs besides state and units."""
+
+    domains: Mapping[str, Domain]
+    loader: Loader
+
+
+def _one_pass(
+    state: ChainState, units: Sequence[Unit], inputs: CommitInputs, domains: Mapping[str, Domain]
+) -> tuple[FoldedBatch | None, list[Missing]]:
+    view = WorkingView(state)
+    manifest_id = f"{state.manifest.number + 1:020d}"
+    version = state.manifest.snapshot_version
+    outcomes: list[Outcome] = []
+    fresh: list[bool] = []
+    missing: list[Missing] = []
+    for index, unit in enumerate(units):
+        context = UnitContext(inputs, manifest_id, index, version)
+        try:
+            outcome, new = decide(view, unit, context, domains)
+        except Missing as miss:
+            missing.append(miss)
+            continue
+        if new and outcome.status == "accepted" and not outcome.replayed:
+            version = outcome.snapshot_version
+        outcomes.append(outcome)
+        fresh.append(new)
+    if missing:
+        return None, missing
+    names = set(view.changes) | set(state.manifest.counts) | {COMMITS.name}
+    counts = {name: view.count(name) for name in sorted(names)}
+    changed = {name: rows for name, rows in view.changes.items() if rows}
+    return FoldedBatch(tuple(outcomes), tuple(fresh), changed, counts, version), missing

@@ -1,0 +1,125 @@
+"""A chain: the dense sequence of manifests of one writer, and how its head is found.
+
+Guarantees: `follow` never reports a head older than one it was given, and believes only manifests that continue the
+chain (parent hash of the previous raw bytes; a well-formed manifest that does not is void, an unreadable one fails
+closed). Nothing is ever listed. Source: architecture.md "The commit point is a new name"; catalog.md 2.4, 2.5.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from arco.core import paths
+from arco.core.errors import CorruptData
+from arco.kernel.manifest import Manifest, decode_manifest, decode_pointer, hash_text
+from arco.storage.port import ObjectStore, StoredObject
+
+_WINDOW_MAX: Final = 32
+_VOID_MAX: Final = 64
+
+
+class ChainSpec(msgspec.Struct, frozen=True):
+    """A chain by name, and the domains whose pointers it moves; the first one's moves with every commit."""
+
+    name: str
+    domains: tuple[str, ...]
+
+
+CATALOG_CHAIN: Final = ChainSpec("catalog", ("catalog", "lineage", "search"))
+"""The compactor's chain: all its domains, atomic by construction."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A valid manifest, the hash of its raw bytes, and its storage version."""
+
+    manifest: Manifest
+    raw_hash: str
+    version: str
+
+    @property
+    def number(self) -> int:
+        """The manifest's number."""
+        return self.manifest.number
+
+
+class Chain:
+    """Reads the manifests of one chain of one scope."""
+
+    def __init__(self, store: ObjectStore, spec: ChainSpec) -> None:
+        self._store = store
+        self.spec = spec
+
+    def key(self, number: int) -> paths.Key:
+        """The storage key of a manifest."""
+        return paths.manifest(self.spec.name, number)
+
+    async def read(self, number: int) -> Head | None:
+        """The manifest with this number as it stands, valid or void; None when there is none."""
+        found = await self._store.get(self.key(number))
+        return None if found is None else self._head(number, found)
+
+    async def read_valid(self, number: int, newest: int) -> Head | None:
+        """The manifest with this number if the chain up to `newest` goes through it; None when void or gone."""
+        found = await self.read(number)
+        if found is None:
+            return None
+        key = str(self.key(number))
+        for later in range(number + 1, min(newest, number + _VOID_MAX) + 1):
+            successor = await self.read(later)
+            if successor is not None and successor.manifest.parent_hash == found.raw_hash:
+                return found
+            if successor is not None and successor.manifest.previous_manifest_path != key:
+                continue
+        return None
+
+    async def find(self) -> Head | None:
+        """The head from nothing: pointer, then the manifests from there on. None: no workspace yet."""
+        hinted = await self._store.get(paths.pointer(self.spec.domains[0]))
+        if hinted is None:
+            return None
+        number = int(decode_pointer(hinted.body).manifest_id)
+        start, following = await asyncio.gather(self.read(number), self._store.get(self.key(number + 1)))
+        if start is None:
+            raise CorruptData(f"the pointer names manifest {number}, which does not exist")
+        return start if following is None else await self.follow(start)
+
+    async def follow(self, head: Head) -> Head:
+        """The newest valid manifest at or after `head`: one read when nothing is newer."""
+        number = head.number + 1
+        found = await self._store.get(self.key(number))
+        if found is None:
+            return head
+        window, voids = 1, 0
+        while found is not None:
+            head, voids = self._extended(head, number, found, voids)
+            bodies = await asyncio.gather(
+                *(self._store.get(self.key(number + 1 + offset)) for offset in range(window))
+            )
+            for body in bodies[:-1]:
+                number += 1
+                if body is None:
+                    found = None
+                    break
+                head, voids = self._extended(head, number, body, voids)
+            else:
+                number += 1
+                found = bodies[-1]
+            window = min(window * 2, _WINDOW_MAX)
+        # Another process's manifest may be visible before its directory entry is durable.
+        await self._store.settle(self.key(head.number))
+        return head
+
+    def _extended(self, head: Head, number: int, found: StoredObject, voids: int) -> tuple[Head, int]:
+        candidate = self._head(number, found)
+        if candidate.manifest.parent_hash == head.raw_hash:
+            return candidate, 0
+        if voids >= _VOID_MAX:
+            raise CorruptData(f"{voids} manifests in a row do not continue the chain at {head.number}")
+        return head, voids + 1
+
+    def _head(self, number: int, found: StoredObject) -> Head:
+        manifest = decode_manifest(found.body)
+        if manifest.number != number:
+            raise CorruptData(f"manifest {number} says it is {manifest.manifest_id}")
+        return Head(manifest, hash_text(found.body), found.version)

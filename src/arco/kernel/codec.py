@@ -1,0 +1,173 @@
+"""Rows to Arrow to Parquet and back, from a `TableSpec` alone.
+
+Guarantees: equal rows in key order give byte-identical Parquet (fixed writer options, no time, no threads), and
+files that lack a nullable column are read with nulls (catalog.md 2.11: evolution is additive and nullable).
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arco.core.errors import CorruptData
+from arco.kernel.spec import R, RowKey, TableSpec
+
+_TYPES: Final = {
+    "utf8": pa.string(),
+    "int64": pa.int64(),
+    "int32": pa.int32(),
+    "bool": pa.bool_(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+}
+_METADATA: Final = {"created_by": "arco-catalog"}
+
+
+@lru_cache(maxsize=256)
+def arrow_schema(spec: TableSpec[Any]) -> pa.Schema:
+    """The Arrow schema of all stored columns, private ones included, in declaration order."""
+    fields = [pa.field(field.name, _TYPES[field.kind], field.nullable) for field in spec.fields]
+    return pa.schema(fields)
+
+
+def public_names(spec: TableSpec[Any]) -> list[str]:
+    """The columns everybody may see."""
+    return [field.name for field in spec.public_fields]
+
+
+def table_of(spec: TableSpec[R], rows: Sequence[R]) -> pa.Table:
+    """An Arrow table of rows, in the given order."""
+    schema = arrow_schema(spec)
+    columns = [
+        pa.array([getattr(row, field.name) for row in rows], type=field.type) for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def encode_parquet(table: pa.Table) -> bytes:
+    """The Parquet bytes of a segment: one row group, zstd, no dictionaries, statistics for other engines."""
+    sink = pa.BufferOutputStream()
+    writer = pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=True,
+        store_schema=False,
+        version="2.6",
+        data_page_version="1.0",
+    )
+    with writer:
+        writer.add_key_value_metadata(_METADATA)
+        writer.write_table(table, row_group_size=max(table.num_rows, 1))
+    result: bytes = sink.getvalue().to_pybytes()
+    return result
+
+
+def decode_parquet(spec: TableSpec[Any], body: bytes) -> pa.Table:
+    """The rows of a segment with exactly the columns of `spec`. Raises `CorruptData`."""
+    try:
+        table = pq.ParquetFile(pa.BufferReader(body)).read(use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptData(f"a segment of {spec.name} is not readable Parquet: {error}") from error
+    return conformed(spec, table)
+
+
+def conformed(spec: TableSpec[Any], table: pa.Table) -> pa.Table:
+    """`table` with the columns of `spec` in order; absent nullable columns become nulls."""
+    schema = arrow_schema(spec)
+    columns = []
+    for field in schema:
+        if field.name in table.column_names:
+            columns.append(table.column(field.name).combine_chunks().cast(field.type))
+        elif field.nullable:
+            columns.append(pa.nulls(table.num_rows, field.type))
+        else:
+            raise CorruptData(f"a segment of {spec.name} lacks the column {field.name}")
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def rows_of(spec: TableSpec[R], table: pa.Table) -> list[R]:
+    """The rows of an Arrow table as structs."""
+    if not table.num_rows:
+        return []
+    names = [field.name for field in spec.fields]
+    columns = [column.to_pylist() for column in table.columns]
+    make = spec.row
+    return [make(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+
+
+class SegmentRows:
+    """A decoded segment: rows in key order, found by bisection without decoding the others."""
+
+    __slots__ = ("_keys", "columns", "count", "spec", "table")
+
+    def __init__(self, spec: TableSpec[Any], table: pa.Table) -> None:
+        self.spec = spec
+        self.table = table
+        self.count: int = table.num_rows
+        self.columns = [_flat(column) for column in table.columns]
+        self._keys = [self.columns[index] for index in spec.key_indexes]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the Arrow buffers."""
+        return int(self.table.nbytes)
+
+    def key_at(self, index: int) -> RowKey:
+        """The key of one row."""
+        return tuple(column[index].as_py() for column in self._keys)
+
+    def bisect(self, key: RowKey, low: int = 0, *, right: bool = False) -> int:
+        """Where `key` belongs at or after `low`; with `right`, after all rows whose key begins with it."""
+        high = self.count
+        width = len(key)
+        while low < high:
+            middle = (low + high) // 2
+            probe = tuple(column[middle].as_py() for column in self._keys[:width])
+            if probe < key or (right and probe == key):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def find(self, key: RowKey) -> Any | None:
+        """The row with this key, or None."""
+        index = self.bisect(key)
+        if index < self.count and self.key_at(index) == key:
+            return self.row(index)
+        return None
+
+    def row(self, index: int) -> Any:
+        """One row as a struct."""
+        values = (column[index].as_py() for column in self.columns)
+        names = (field.name for field in self.spec.fields)
+        return self.spec.row(**dict(zip(names, values, strict=True)))
+
+    def rows(self, low: int, high: int) -> list[Any]:
+        """Rows `[low, high)` as structs."""
+        return rows_of(self.spec, self.table.slice(low, high - low))
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def merged(spec: TableSpec[R], old: pa.Table, edits: Sequence[tuple[RowKey, R | None]]) -> pa.Table:
+    """`old` with `edits` applied: key-ordered (key, row or None to delete), each key once."""
+    segment = SegmentRows(spec, old)
+    fresh = [row for _, row in edits if row is not None]
+    picks: list[int] = []
+    position, next_fresh = 0, segment.count
+    for key, row in edits:
+        at = segment.bisect(key, position)
+        picks.extend(range(position, at))
+        position = at + 1 if at < segment.count and segment.key_at(at) == key else at
+        if row is not None:
+            picks.append(next_fresh)
+            next_fresh += 1
+    picks.extend(range(position, segment.count))
+    both = pa.concat_tables([old, table_of(spec, fresh)]).combine_chunks()
+    return both.take(pa.array(picks, type=pa.int64())).combine_chunks()

@@ -1,0 +1,242 @@
+"""Composing the next manifest: where a batch's changes go, and which objects must be written before it.
+
+Small changes ride inline in the manifest; when the inline part grows they are spilled to one object; spilled deltas of a
+tier are joined into one of the next when there are enough of them. A finished merge replaces the deltas it covered.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from arco.core import instant, paths
+from arco.core.canonical_json import sha256_hex
+from arco.core.limits import DELTA_TIER_WIDTH, INLINE_DELTA_BYTES_MAX
+from arco.kernel.batch import FoldedBatch
+from arco.kernel.chain import ChainSpec, Head
+from arco.kernel.envelope import Unit
+from arco.kernel.layers import Changes, Layer, encode_layer, joined, layer_of, row_count
+from arco.kernel.manifest import (
+    CommitInputs,
+    CommitRecord,
+    CommitRef,
+    CommittedUnit,
+    Delta,
+    Manifest,
+    SnapshotInfo,
+    TableTree,
+    encode,
+)
+from arco.kernel.merge import WrittenObject
+from arco.kernel.spec import TableSpec
+from arco.kernel.state import ChainState
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A manifest ready to be created, the objects it names, and its layers."""
+
+    manifest: Manifest
+    objects: tuple[WrittenObject, ...]
+    layers: tuple[Layer, ...]
+
+
+class FinishedMerge(msgspec.Struct, frozen=True):
+    """Trees that hold everything of the first deltas: `covers` are their ids, oldest first."""
+
+    covers: tuple[str, ...]
+    trees: dict[str, TableTree]
+
+
+class _Deltas:
+    """The deltas of the next manifest with their layers, as they are rearranged."""
+
+    def __init__(self, chain: str, number: int, attempt: str, specs: Mapping[str, TableSpec[Any]]) -> None:
+        self._where = (chain, number, attempt)
+        self._specs = specs
+        self._made = 0
+        self._frozen = 0
+        self.items: list[tuple[Delta, Layer]] = []
+        self.inline: dict[str, msgspec.Raw] = {}
+        self.objects: list[WrittenObject] = []
+
+    def keep(self, state: ChainState, covered: int, frozen: int) -> None:
+        """Take over the deltas no merge has covered; the first `frozen` are being merged and must stay as they are."""
+        self._frozen = frozen
+        for delta, layer in list(zip(state.manifest.deltas, state.layers, strict=True))[covered:]:
+            self.items.append((delta, layer))
+            if delta.path is None:
+                self.inline[delta.delta_id] = state.manifest.inline[delta.delta_id]
+
+    def add(self, changes: Changes) -> None:
+        """Append a commit's changes, inline if they fit."""
+        body = encode_layer(changes, self._specs)
+        inline_bytes = sum(delta.bytes for delta, _ in self.items[self._frozen :] if delta.path is None)
+        if inline_bytes + len(body) <= INLINE_DELTA_BYTES_MAX:
+            delta = self._delta(changes, body, tier=0, path=None)
+            self.inline[delta.delta_id] = msgspec.Raw(body)
+            self.items.append((delta, layer_of(changes)))
+            return
+        free = self.items[self._frozen :]
+        tail = [item for item in free if item[0].path is None]
+        self.items = self.items[: self._frozen] + [item for item in free if item[0].path is not None]
+        for delta, _ in tail:
+            del self.inline[delta.delta_id]
+        self._spill([*(layer for _, layer in tail), layer_of(changes)], tier=1)
+        self._join_tiers()
+
+    def _spill(self, layers: Sequence[Layer], tier: int) -> None:
+        changes = joined(layers)
+        body = encode_layer(changes, self._specs)
+        chain, number, attempt = self._where
+        key = paths.delta(chain, number, attempt, self._made)
+        delta = self._delta(changes, body, tier=tier, path=key)
+        layer = layer_of(changes)
+        self.items.append((delta, layer))
+        self.objects.append(WrittenObject(key, body, layer, delta.rows * 900))
+
+    def _join_tiers(self) -> None:
+        """Join the newest deltas of one tier into one of the next when there are enough of them."""
+        while True:
+            tier = self.items[-1][0].tier
+            run = 0
+            while run < len(self.items) - self._frozen and self.items[-1 - run][0].tier == tier:
+                run += 1
+            if run < DELTA_TIER_WIDTH:
+                return
+            joining = self.items[-run:]
+            del self.items[-run:]
+            paths_joined = {delta.path for delta, _ in joining}
+            self.objects = [item for item in self.objects if item.key not in paths_joined]
+            self._spill([layer for _, layer in joining], tier=tier + 1)
+
+    def _delta(self, changes: Changes, body: bytes, *, tier: int, path: str | None) -> Delta:
+        _, number, attempt = self._where
+        self._made += 1
+        return Delta(
+            delta_id=f"{number:020d}-{attempt}-{self._made}",
+            tier=tier,
+            rows=row_count(changes),
+            bytes=len(body),
+            tables=tuple(sorted(changes)),
+            path=path,
+            sha256=None if path is None else sha256_hex(body),
+        )
+
+
+class Composer:
+    """Makes drafts of one chain's manifests."""
+
+    def __init__(self, spec: ChainSpec, specs: Mapping[str, TableSpec[Any]]) -> None:
+        self._chain = spec
+        self._specs = specs
+
+    def draft(
+        self,
+        state: ChainState,
+        folded: FoldedBatch,
+        units: Sequence[Unit],
+        inputs: CommitInputs,
+        *,
+        attempt: str,
+        merge: FinishedMerge | None,
+        frozen: int,
+    ) -> Draft:
+        """The manifest after `state` that holds the folded batch and, if given, a finished merge.
+
+        `frozen` is how many of the oldest deltas a running merge is reading.
+        """
+        number = state.manifest.number + 1
+        covered = len(merge.covers) if merge else 0
+        deltas = _Deltas(self._chain.name, number, attempt, self._specs)
+        deltas.keep(state, covered, frozen)
+        if folded.changes:
+            deltas.add(folded.changes)
+        record, record_ref = self._record(state, folded, units, inputs, attempt)
+        objects = tuple(deltas.objects)
+        if record is not None:
+            objects = (*objects, record)
+        manifest = self._manifest(
+            state, folded, inputs, attempt=attempt, commit=record_ref, merge=merge, deltas=deltas
+        )
+        return Draft(manifest, objects, tuple(layer for _, layer in deltas.items))
+
+    def _record(
+        self, state: ChainState, folded: FoldedBatch, units: Sequence[Unit], inputs: CommitInputs, attempt: str
+    ) -> tuple[WrittenObject | None, CommitRef | None]:
+        kept = [
+            CommittedUnit(unit.events, outcome)
+            for unit, outcome, fresh in zip(units, folded.outcomes, folded.fresh, strict=True)
+            if fresh
+        ]
+        if not kept:
+            return None, None
+        number = state.manifest.number + 1
+        record = CommitRecord(
+            manifest_id=f"{number:020d}",
+            attempt=attempt,
+            parent_hash=state.raw_hash,
+            inputs=inputs,
+            units=tuple(kept),
+        )
+        body = encode(record)
+        key = paths.commit_record(self._chain.name, number, attempt)
+        ref = CommitRef(path=key, sha256=sha256_hex(body), bytes=len(body), units=len(kept))
+        return WrittenObject(key, body, None, 0), ref
+
+    def _manifest(
+        self,
+        state: ChainState,
+        folded: FoldedBatch,
+        inputs: CommitInputs,
+        *,
+        attempt: str,
+        commit: CommitRef | None,
+        merge: FinishedMerge | None,
+        deltas: _Deltas,
+    ) -> Manifest:
+        previous = state.manifest
+        trees = {**previous.tables, **(merge.trees if merge else {})}
+        now = instant.stored_text(inputs.now_ms)
+        number = previous.number + 1
+        return msgspec.structs.replace(
+            previous,
+            manifest_id=f"{number:020d}",
+            epoch=inputs.epoch,
+            previous_manifest_path=str(paths.manifest(self._chain.name, previous.number)),
+            parent_hash=state.raw_hash,
+            snapshot_version=folded.snapshot_version,
+            snapshot=self._summary(folded, trees, deltas, now),
+            watermark_event_id=self._watermark(previous, folded),
+            last_commit_id=inputs.commit_ulid,
+            commit_ulid=inputs.commit_ulid,
+            updated_at=now,
+            attempt=attempt,
+            commit=commit,
+            fold_version=inputs.fold_version,
+            counts=folded.counts,
+            domain_manifests=self._domain_manifests(previous, folded, number),
+            tables={name: tree for name, tree in trees.items() if tree.refs},
+            deltas=tuple(delta for delta, _ in deltas.items),
+            inline=deltas.inline,
+        )
+
+    def _summary(
+        self, folded: FoldedBatch, trees: Mapping[str, TableTree], deltas: _Deltas, now: str
+    ) -> SnapshotInfo:
+        tree_bytes = sum(ref.below_bytes or ref.bytes for tree in trees.values() for ref in tree.refs)
+        return SnapshotInfo(
+            version=folded.snapshot_version,
+            path=f"snapshots/{self._chain.name}/",
+            published_at=now,
+            total_rows=sum(folded.counts.values()),
+            total_bytes=tree_bytes + sum(delta.bytes for delta, _ in deltas.items),
+        )
+
+    def _domain_manifests(self, previous: Manifest, folded: FoldedBatch, number: int) -> dict[str, str]:
+        changed = {self._specs[name].domain for name in folded.changes}
+        return {**previous.domain_manifests, **{domain: f"{number:020d}" for domain in sorted(changed)}}
+
+    @staticmethod
+    def _watermark(previous: Manifest, folded: FoldedBatch) -> str | None:
+        ids = [outcome.unit_id for outcome, fresh in zip(folded.outcomes, folded.fresh, strict=True) if fresh]
+        return max([*ids, previous.watermark_event_id or ""]) or None

@@ -1,0 +1,251 @@
+"""Deciding one unit: de-duplication, idempotency, deadline, the domain's fold, and the records of it. Pure.
+
+Everything is rolled back unless every event of the unit is accepted; the outcome itself is always kept, so that a "no"
+never turns into a "yes" when somebody folds the unit again (architecture.md, "One kernel, many domains").
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from arco.core.canonical_json import sha256_hex
+from arco.core.errors import invariant
+from arco.core.ids import ulid_from_int, ulid_to_int
+from arco.core.limits import CLOCK_SKEW_MS
+from arco.kernel.envelope import Claim, Envelope, Unit
+from arco.kernel.fold import (
+    Accepted,
+    Domain,
+    FoldContext,
+    InvalidEvent,
+    NotLoaded,
+    Outcome,
+    Rejected,
+    Subject,
+    UnsupportedEvent,
+)
+from arco.kernel.manifest import CommitInputs
+from arco.kernel.records import (
+    COMMITS,
+    IDEMPOTENCY,
+    OBJECT_HISTORY,
+    OUTCOMES,
+    CommitRow,
+    IdempotencyRow,
+    ObjectHistoryRow,
+    OutcomeRow,
+)
+from arco.kernel.working import WorkingView
+
+UNSUPPORTED = "unsupported"
+
+
+class UnitContext(msgspec.Struct, frozen=True):
+    """What deciding a unit may know besides the state: all of it is in the commit record."""
+
+    inputs: CommitInputs
+    manifest_id: str
+    index: int
+    snapshot_version: int
+
+
+def decide(
+    view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]
+) -> tuple[Outcome, bool]:
+    """The unit's outcome, and whether it is new (was recorded just now). Raises `NotLoaded`."""
+    known = view.get(OUTCOMES, (unit.unit_id,))
+    if known is not None:
+        return outcome_of(known, replayed=True), False
+    savepoint = view.savepoint()
+    try:
+        outcome = _decided(view, unit, context, domains)
+    except BaseException:
+        view.rollback(savepoint)
+        raise
+    if outcome.status == UNSUPPORTED:
+        view.rollback(savepoint)
+        return outcome, False
+    if outcome.status != "accepted" or outcome.replayed:
+        view.rollback(savepoint)
+    _record(view, unit, outcome, context)
+    return outcome, True
+
+
+def outcome_of(row: OutcomeRow, *, replayed: bool) -> Outcome:
+    """The outcome a row tells of."""
+    return Outcome(
+        unit_id=row.unit_id,
+        status=row.status,
+        code=row.code or "",
+        message=row.message or "",
+        details=msgspec.json.decode(row.details_json, type=dict[str, str]) if row.details_json else {},
+        subject=msgspec.json.decode(row.subject_json, type=Subject) if row.subject_json else None,
+        manifest_id=row.manifest_id,
+        snapshot_version=row.snapshot_version,
+        replayed=replayed,
+    )
+
+
+def _decided(
+    view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]
+) -> Outcome:
+    claim = unit.claim
+    if claim is not None:
+        claimed = view.get(IDEMPOTENCY, (claim.operation, claim.key_hash))
+        if claimed is not None:
+            return _replayed(view, unit, claim, claimed)
+    if unit.deadline_ms is not None and context.inputs.now_ms > unit.deadline_ms + CLOCK_SKEW_MS:
+        return _outcome(unit, context, "expired", Rejected("expired", "the deadline had passed", final=False))
+    decision = _folded(view, unit, context, domains)
+    if isinstance(decision, Outcome):
+        return decision
+    if isinstance(decision, Rejected):
+        return _outcome(unit, context, "rejected", decision)
+    return Outcome(
+        unit_id=unit.unit_id,
+        status="accepted",
+        subject=decision.subject,
+        manifest_id=context.manifest_id,
+        snapshot_version=context.snapshot_version + (1 if decision.subject else 0),
+    )
+
+
+def _folded(
+    view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]
+) -> Accepted | Rejected | Outcome:
+    fold_context = FoldContext(context.inputs.now_ms, context.inputs.fold_version)
+    subject: Subject | None = None
+    for event in unit.events:
+        domain = domains.get(event.event_type)
+        try:
+            if domain is None:
+                raise UnsupportedEvent(f"event type {event.event_type} is not known to this build")
+            decision = domain.fold(view, event, fold_context)
+        except UnsupportedEvent as error:
+            return Outcome(unit_id=unit.unit_id, status=UNSUPPORTED, code=UNSUPPORTED, message=str(error))
+        except InvalidEvent as error:
+            return _outcome(unit, context, "quarantined", Rejected("invalid_event", str(error)))
+        except NotLoaded:
+            raise
+        except Exception as error:
+            # A bug of one domain's fold must not stop the chain: the unit stays pending, nothing is recorded.
+            sentence = f"folding failed: {type(error).__name__}: {error}"
+            return Outcome(unit_id=unit.unit_id, status=UNSUPPORTED, code="fold_failed", message=sentence)
+        if isinstance(decision, Rejected):
+            return decision
+        subject = decision.subject or subject
+    return Accepted(subject)
+
+
+def _replayed(view: WorkingView, unit: Unit, claim: Claim, claimed: IdempotencyRow) -> Outcome:
+    original = view.get(OUTCOMES, (claimed.unit_id,))
+    invariant(original is not None, "an idempotency key names a recorded outcome")
+    assert original is not None
+    if claimed.request_hash != claim.request_hash:
+        return Outcome(
+            unit_id=unit.unit_id,
+            status="rejected",
+            code="idempotency_mismatch",
+            message="Idempotency-Key already used with different request body",
+            manifest_id=original.manifest_id,
+            snapshot_version=original.snapshot_version,
+            replayed=True,
+        )
+    return msgspec.structs.replace(outcome_of(original, replayed=True), unit_id=unit.unit_id)
+
+
+def _outcome(unit: Unit, context: UnitContext, status: str, no: Rejected) -> Outcome:
+    return Outcome(
+        unit_id=unit.unit_id,
+        status=status,
+        code=no.code,
+        message=no.message,
+        details=dict(no.details),
+        final=no.final,
+        manifest_id=context.manifest_id,
+        snapshot_version=context.snapshot_version,
+    )
+
+
+def _record(view: WorkingView, unit: Unit, outcome: Outcome, context: UnitContext) -> None:
+    now_ms = context.inputs.now_ms
+    view.put(
+        OUTCOMES,
+        OutcomeRow(
+            unit_id=unit.unit_id,
+            status=outcome.status,
+            code=outcome.code or None,
+            message=outcome.message or None,
+            details_json=_json(outcome.details) if outcome.details else None,
+            subject_json=_json(outcome.subject) if outcome.subject else None,
+            manifest_id=outcome.manifest_id,
+            snapshot_version=outcome.snapshot_version,
+            decided_at=now_ms,
+        ),
+    )
+    claim = unit.claim
+    keeps = outcome.status == "accepted" or (outcome.status == "rejected" and outcome.final)
+    if claim is not None and keeps and not outcome.replayed:
+        view.put(
+            IDEMPOTENCY,
+            IdempotencyRow(
+                operation=claim.operation,
+                key_hash=claim.key_hash,
+                request_hash=claim.request_hash,
+                unit_id=unit.unit_id,
+                claimed_at=now_ms,
+            ),
+        )
+    if outcome.status == "accepted" and outcome.subject is not None and not outcome.replayed:
+        _record_history(view, unit, outcome, context)
+
+
+def _record_history(view: WorkingView, unit: Unit, outcome: Outcome, context: UnitContext) -> None:
+    subject = outcome.subject
+    assert subject is not None
+    commit_ulid = ulid_from_int(ulid_to_int(context.inputs.commit_ulid) + context.index)
+    actor = unit.events[0].source
+    view.put(
+        COMMITS,
+        CommitRow(
+            commit_ulid=commit_ulid,
+            snapshot_version=outcome.snapshot_version,
+            published_at=context.inputs.now_ms,
+            fencing_token=context.inputs.epoch,
+            watermark_event_id=unit.events[-1].event_id,
+            operation=subject.operation,
+            object_type=subject.object_type,
+            object_id=subject.object_id,
+            object_name=subject.object_name,
+            manifest_id=context.manifest_id,
+            event_witnesses_json=_witnesses(unit.events),
+            actor=actor,
+        ),
+    )
+    view.put(
+        OBJECT_HISTORY,
+        ObjectHistoryRow(
+            object_id=subject.object_id,
+            snapshot_version=outcome.snapshot_version,
+            commit_ulid=commit_ulid,
+            published_at=context.inputs.now_ms,
+            operation=subject.operation,
+            object_type=subject.object_type,
+            object_name=subject.object_name,
+            manifest_id=context.manifest_id,
+            actor=actor,
+        ),
+    )
+
+
+def _witnesses(events: Sequence[Envelope]) -> str:
+    return _json(
+        [
+            {"eventId": event.event_id, "eventSha256": "sha256:" + sha256_hex(msgspec.json.encode(event))}
+            for event in events
+        ]
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,113 @@
+"""Fetches what a question found missing: pages, segments and deltas, checked against their hashes, in parallel.
+
+Fails closed: an object that is named but absent, or whose bytes are not those of its hash, raises `CorruptData`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from arco.core.canonical_json import sha256_hex
+from arco.core.errors import CorruptData
+from arco.core.paths import Key
+from arco.kernel.cache import ScopedCache
+from arco.kernel.codec import SegmentRows, decode_parquet
+from arco.kernel.layers import Layer, decode_layer
+from arco.kernel.manifest import Manifest, Page, Ref, decode_page
+from arco.kernel.spec import TableSpec
+from arco.kernel.state import ChainState, Missing
+from arco.storage.port import ObjectStore
+
+T = TypeVar("T")
+
+_ROUNDS_MAX = 10_000
+_PAGE_REF_BYTES = 600
+_LAYER_ROW_BYTES = 900
+
+
+class Loader:
+    """Reads the objects of one chain into the shared cache."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        cache: ScopedCache,
+        specs: Mapping[str, TableSpec[Any]],
+    ) -> None:
+        self._store = store
+        self.cache = cache
+        self.specs = specs
+
+    async def answer(self, state: ChainState, ask: Callable[[ChainState], T]) -> T:
+        """The answer of a pure question, loading what it misses until it can be given."""
+        try:
+            return ask(state)
+        except Missing as missing:
+            found = missing
+        held = state.holding()
+        for _ in range(_ROUNDS_MAX):
+            await self.load(held, [found])
+            try:
+                return ask(held)
+            except Missing as missing:
+                found = missing
+        raise CorruptData("a read needed more objects than any table can have")
+
+    async def load(self, state: ChainState, missing: Sequence[Missing]) -> None:
+        """Load what several questions miss, all at once, and hold it with `state`."""
+        wanted: dict[str, Awaitable[Any]] = {}
+        for miss in missing:
+            for ref in miss.refs:
+                if ref.path not in wanted:
+                    wanted[ref.path] = self.page(ref) if miss.pages else self.segment(miss.spec, ref)
+        if len(wanted) == 1:
+            ((path, work),) = wanted.items()
+            state.loaded.hold(path, await work)
+            return
+        for path, value in zip(wanted, await asyncio.gather(*wanted.values()), strict=True):
+            state.loaded.hold(path, value)
+
+    async def layers(self, manifest: Manifest) -> list[Layer]:
+        """The layers of a manifest's deltas, oldest first."""
+        return list(await asyncio.gather(*(self._layer(manifest, delta) for delta in manifest.deltas)))
+
+    async def _layer(self, manifest: Manifest, delta: Any) -> Layer:
+        cached: Layer | None = self.cache.get(delta.delta_id)
+        if cached is not None:
+            return cached
+        if delta.path is None:
+            body = bytes(manifest.inline[delta.delta_id])
+        else:
+            body = await self._bytes(delta.path, delta.sha256)
+        layer = decode_layer(body, self.specs)
+        self.cache.put(delta.delta_id, layer, delta.rows * _LAYER_ROW_BYTES)
+        return layer
+
+    async def page(self, ref: Ref) -> Page:
+        """The page a ref names. Raises `CorruptData`."""
+        cached: Page | None = self.cache.get(ref.path)
+        if cached is not None:
+            return cached
+        page = decode_page(await self._bytes(ref.path, ref.sha256))
+        self.cache.put(ref.path, page, len(page.refs) * _PAGE_REF_BYTES)
+        return page
+
+    async def segment(self, spec: TableSpec[Any], ref: Ref) -> SegmentRows:
+        """The segment a ref names. Raises `CorruptData`."""
+        cached: SegmentRows | None = self.cache.get(ref.path)
+        if cached is not None:
+            return cached
+        body = await self._bytes(ref.path, ref.sha256)
+        segment = SegmentRows(spec, decode_parquet(spec, body))
+        if segment.count != ref.rows:
+            raise CorruptData(f"{ref.path} holds {segment.count} rows, not {ref.rows}")
+        self.cache.put(ref.path, segment, segment.size_bytes)
+        return segment
+
+    async def _bytes(self, path: str, sha256: str | None) -> bytes:
+        found = await self._store.get(Key(path))
+        if found is None:
+            raise CorruptData(f"{path} is named by a manifest and does not exist")
+        if sha256_hex(found.body) != sha256:
+            raise CorruptData(f"{path} is not what its hash says")
+        return found.body

@@ -1,0 +1,191 @@
+"""Snapshots of one scope's chain, and finding the newest.
+
+`head` is linearizable: the probe it answers from began after the call did. Requests that wait together share one
+probe. What lies under a snapshot is immutable, so snapshots share everything through the cache.
+"""
+
+import asyncio
+from typing import Any
+
+from arco.core import instant
+from arco.core.canonical_json import sha256_hex
+from arco.kernel.chain import Chain, Head
+from arco.kernel.codec import merged, public_names
+from arco.kernel.loader import Loader
+from arco.kernel.merge import edits_of
+from arco.kernel.spec import R, RowKey, TableSpec
+from arco.kernel.state import ChainState, Loaded, Span
+
+
+class ChainSnapshot:
+    """Implements `kernel.reading.Snapshot` over a chain state."""
+
+    def __init__(self, state: ChainState, loader: Loader) -> None:
+        self._state = state
+        self._loader = loader
+        self.manifest_id = state.manifest.manifest_id
+        self.snapshot_version = state.manifest.snapshot_version
+        self.published_ms = instant.parse_ms(state.manifest.updated_at)
+        self._versions: dict[str, str] = {}
+
+    @property
+    def state(self) -> ChainState:
+        """The state underneath, for `verify` and tools."""
+        return self._state
+
+    def count(self, table: TableSpec[R]) -> int:
+        """Rows of the table; no I/O."""
+        return self._state.manifest.counts.get(table.name, 0)
+
+    def table_version(self, table: TableSpec[R]) -> str:
+        """An opaque text that differs whenever the table's contents do. No I/O."""
+        known = self._versions.get(table.name)
+        if known is None:
+            tree = self._state.tree(table.name)
+            parts = [ref.sha256 for ref in tree.refs]
+            parts += [delta.delta_id for delta in self._state.manifest.deltas if table.name in delta.tables]
+            known = self._versions[table.name] = sha256_hex("\n".join(parts).encode())
+        return known
+
+    async def get(self, table: TableSpec[R], key: RowKey) -> R | None:
+        """The row with this key."""
+        return await self._loader.answer(self._state, lambda state: state.get(table, key))
+
+    async def scan(
+        self,
+        table: TableSpec[R],
+        *,
+        prefix: RowKey = (),
+        after: RowKey | None = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[R]:
+        """Rows whose key begins with `prefix` and lies strictly beyond `after`, in key order."""
+        span = Span(prefix, after=after, limit=limit, descending=descending)
+
+        def taken(state: ChainState) -> list[R]:
+            rows: list[R] = []
+            for row in state.scan(table, span):
+                if limit is not None and len(rows) >= limit:
+                    break
+                rows.append(row)
+            return rows
+
+        return await self._loader.answer(self._state, taken)
+
+    async def arrow(self, table: TableSpec[R]) -> Any:
+        """The whole table with its public columns, in key order."""
+        whole = await self._stored(table)
+        return whole.select(public_names(table))
+
+    async def _stored(self, table: TableSpec[R]) -> Any:
+        import pyarrow as pa
+
+        from arco.kernel.codec import arrow_schema
+
+        tree = self._state.tree(table.name)
+        pieces = await self._pieces(table, tree.refs, tree.level)
+        whole = pa.concat_tables(pieces) if pieces else arrow_schema(table).empty_table()
+        changes: dict[RowKey, Any] = {}
+        for layer in self._state.table_layers(table.name):
+            changes.update(layer.changes)
+        return merged(table, whole.combine_chunks(), edits_of(changes)) if changes else whole
+
+    async def _pieces(self, table: TableSpec[R], refs: Any, level: int) -> list[Any]:
+        pieces: list[Any] = []
+        for start in range(0, len(refs), 32):
+            part = refs[start : start + 32]
+            if level == 0:
+                segments = await asyncio.gather(*(self._loader.segment(table, ref) for ref in part))
+                pieces.extend(segment.table for segment in segments)
+                continue
+            for page in await asyncio.gather(*(self._loader.page(ref) for ref in part)):
+                pieces.extend(await self._pieces(table, page.refs, page.level))
+        return pieces
+
+
+class ChainReader:
+    """Implements `kernel.reading.Reader` for one scope."""
+
+    def __init__(self, chain: Chain, loader: Loader) -> None:
+        self._chain = chain
+        self._loader = loader
+        self._head: Head | None = None
+        self._snapshot: ChainSnapshot | None = None
+        self._running: asyncio.Future[None] | None = None
+        self._next: asyncio.Future[ChainSnapshot | None] | None = None
+
+    async def head(self) -> ChainSnapshot | None:
+        """The newest snapshot, probed after this call began; None when the workspace has none yet."""
+        if self._running is None:
+            return await self._probe()
+        # A probe is under way that began before us; everybody who came meanwhile shares the next one.
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._probe_after(self._running))
+        return await asyncio.shield(self._next)
+
+    async def at_manifest(self, manifest_id: str) -> ChainSnapshot | None:
+        """The snapshot with this manifest id, or None when it never was or was collected."""
+        newest = await self.head()
+        if newest is None or not manifest_id.isdigit() or len(manifest_id) > 20:
+            return None
+        number = int(manifest_id)
+        if number == int(newest.manifest_id):
+            return newest
+        if number > int(newest.manifest_id):
+            return None
+        head = await self._chain.read_valid(number, int(newest.manifest_id))
+        return None if head is None else await self._snapshot_of(head)
+
+    async def at_time(self, time_ms: int) -> ChainSnapshot | None:
+        """The newest snapshot published at or before this time, or None when that is before the first."""
+        newest = await self.head()
+        if newest is None or newest.published_ms <= time_ms:
+            return newest
+        low, high = 0, int(newest.manifest_id)
+        best: ChainSnapshot | None = None
+        while low < high:
+            middle = (low + high) // 2
+            found = await self._chain.read(middle)
+            if found is None or instant.parse_ms(found.manifest.updated_at) > time_ms:
+                # Collected manifests are the oldest ones: absent means too old only when nothing later fits.
+                if found is None:
+                    low = middle + 1
+                else:
+                    high = middle
+                continue
+            low = middle + 1
+            best = await self.at_manifest(found.manifest.manifest_id) or best
+        return best
+
+    async def _probe_after(self, running: asyncio.Future[None]) -> ChainSnapshot | None:
+        await asyncio.wait({running})
+        self._next = None
+        if self._running is not None:
+            return await self.head()
+        return await self._probe()
+
+    async def _probe(self) -> ChainSnapshot | None:
+        self._running = asyncio.get_running_loop().create_future()
+        try:
+            return await self._newest()
+        finally:
+            done, self._running = self._running, None
+            done.set_result(None)
+
+    async def _newest(self) -> ChainSnapshot | None:
+        if self._head is None:
+            found = await self._chain.find()
+            if found is None:
+                return None
+        else:
+            found = await self._chain.follow(self._head)
+        if self._snapshot is None or found is not self._head:
+            snapshot = await self._snapshot_of(found)
+            self._head, self._snapshot = found, snapshot
+        return self._snapshot
+
+    async def _snapshot_of(self, head: Head) -> ChainSnapshot:
+        layers = await self._loader.layers(head.manifest)
+        state = ChainState(head.manifest, head.raw_hash, head.version, layers, Loaded(self._loader.cache))
+        return ChainSnapshot(state, self._loader)

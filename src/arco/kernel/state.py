@@ -1,0 +1,246 @@
+"""The state of a chain at one manifest, as far as it is in memory.
+
+`ChainState` answers from trees, deltas and the shared cache, synchronously; what it needs and does not have it names by
+raising `Missing`, and `kernel.loader` fetches that. *Not loaded is not absent* holds by construction: absence is only ever
+concluded from a loaded object or from the key ranges in a ref.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from arco.kernel.codec import SegmentRows
+from arco.kernel.fold import NotLoaded
+from arco.kernel.layers import Layer
+from arco.kernel.manifest import Manifest, Page, Ref, TableTree
+from arco.kernel.spec import R, RowKey, TableSpec
+
+EMPTY_TREE = TableTree()
+_PREFETCH = 8
+_STEP = 512
+
+
+class Missing(NotLoaded):
+    """Objects that must be loaded before the question can be answered."""
+
+    def __init__(self, spec: TableSpec[Any], refs: Sequence[Ref], *, pages: bool, key: RowKey) -> None:
+        super().__init__(spec.name, key)
+        self.spec = spec
+        self.refs = refs
+        self.pages = pages
+
+
+class Loaded:
+    """Where decoded objects are found: the shared cache, and what this operation holds on to."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+        self._held: dict[str, Any] = {}
+
+    def get(self, path: str) -> Any | None:
+        """The decoded object under this path."""
+        held = self._held.get(path)
+        return held if held is not None else self._cache.get(path)
+
+    def hold(self, path: str, value: Any) -> None:
+        """Keep an object for as long as this operation lives, whatever the cache drops."""
+        self._held[path] = value
+
+
+class Span:
+    """A range of a table: keys that begin with `prefix`, strictly beyond `after`, in one direction.
+
+    `limit` is only a hint of how many rows will be taken; it bounds what is loaded ahead.
+    """
+
+    __slots__ = ("after", "descending", "limit", "prefix")
+
+    def __init__(
+        self,
+        prefix: RowKey = (),
+        *,
+        after: RowKey | None = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> None:
+        self.prefix = prefix
+        self.after = after
+        self.limit = limit
+        self.descending = descending
+
+    def touches(self, ref: Ref) -> bool:
+        """True when the ref's key range meets this span."""
+        width = len(self.prefix)
+        if not ref.min_key[:width] <= self.prefix <= ref.max_key[:width]:
+            return False
+        if self.after is None:
+            return True
+        return ref.min_key < self.after if self.descending else ref.max_key > self.after
+
+    def beyond(self, key: RowKey) -> bool:
+        """True when the key lies strictly beyond `after`."""
+        return self.after is None or self.precedes(self.after, key)
+
+    def precedes(self, first: RowKey, second: RowKey) -> bool:
+        """True when `first` comes before `second` in this span's direction."""
+        return first > second if self.descending else first < second
+
+
+class ChainState:
+    """All tables as of one manifest; immutable."""
+
+    def __init__(
+        self, manifest: Manifest, raw_hash: str, version: str, layers: Sequence[Layer], loaded: Loaded
+    ) -> None:
+        self.manifest = manifest
+        self.raw_hash = raw_hash
+        self.version = version
+        self.layers = tuple(layers)
+        self.loaded = loaded
+        self._by_table: dict[str, list[Any]] = {}
+
+    def holding(self) -> "ChainState":
+        """The same state with a place of its own to hold objects during one operation."""
+        return ChainState(
+            self.manifest, self.raw_hash, self.version, self.layers, Loaded(self.loaded._cache)
+        )
+
+    def tree(self, table: str) -> TableTree:
+        """The tree of a table; empty when nothing was ever merged into it."""
+        return self.manifest.tables.get(table, EMPTY_TREE)
+
+    def table_layers(self, table: str) -> list[Any]:
+        """The layers that touch a table, oldest first."""
+        found = self._by_table.get(table)
+        if found is None:
+            found = [layer[table] for layer in self.layers if table in layer]
+            self._by_table[table] = found
+        return found
+
+    def get(self, spec: TableSpec[R], key: RowKey) -> R | None:
+        """The row with this key. Raises `Missing`."""
+        for layer in reversed(self.table_layers(spec.name)):
+            if key in layer.changes:
+                row: R | None = layer.changes[key]
+                return row
+        ref = self._segment_for(spec, key)
+        if ref is None:
+            return None
+        found: R | None = self._segment(spec, ref, key).find(key)
+        return found
+
+    def scan(self, spec: TableSpec[R], span: "Span | RowKey") -> Iterator[R]:
+        """Rows of a span (or whose key begins with a prefix), in its order. Raises `Missing` on the way."""
+        if isinstance(span, tuple):
+            span = Span(span)
+        overlay = self._overlay(spec, span.prefix)
+        return _overlaid(self._base_rows(spec, span), overlay, span)
+
+    def _overlay(self, spec: TableSpec[Any], prefix: RowKey) -> dict[RowKey, Any]:
+        changes: dict[RowKey, Any] = {}
+        for layer in self.table_layers(spec.name):
+            low, high = layer.span(prefix) if prefix else (0, len(layer.keys))
+            for key in layer.keys[low:high]:
+                changes[key] = layer.changes[key]
+        return changes
+
+    def _base_rows(self, spec: TableSpec[R], span: "Span") -> Iterator[tuple[RowKey, R]]:
+        tree = self.tree(spec.name)
+        for ref, following in self._leaves(spec, tree.refs, tree.level, span):
+            segment: SegmentRows | None = self.loaded.get(ref.path)
+            if segment is None:
+                raise Missing(spec, self._wanted(ref, following, span), pages=False, key=span.prefix)
+            yield from _segment_rows(spec, segment, span)
+
+    def _leaves(
+        self, spec: TableSpec[Any], refs: Sequence[Ref], level: int, span: "Span"
+    ) -> Iterator[tuple[Ref, Sequence[Ref]]]:
+        inside = [ref for ref in refs if span.touches(ref)]
+        if span.descending:
+            inside.reverse()
+        for index, ref in enumerate(inside):
+            if level == 0:
+                yield ref, inside[index + 1 :]
+                continue
+            page: Page | None = self.loaded.get(ref.path)
+            if page is None:
+                wanted = self._wanted(ref, inside[index + 1 :], span)
+                raise Missing(spec, wanted, pages=True, key=span.prefix)
+            yield from self._leaves(spec, page.refs, page.level, span)
+
+    def _wanted(self, first: Ref, following: Sequence[Ref], span: "Span") -> list[Ref]:
+        """What to load together: as much as the limit can use, so that a long scan takes few rounds."""
+        wanted, rows = [first], 0
+        for ref in following[: _PREFETCH - 1]:
+            if span.limit is not None and rows >= span.limit:
+                break
+            rows += ref.rows
+            if self.loaded.get(ref.path) is None:
+                wanted.append(ref)
+        return wanted
+
+    def _segment_for(self, spec: TableSpec[Any], key: RowKey) -> Ref | None:
+        tree = self.tree(spec.name)
+        refs: Sequence[Ref] = tree.refs
+        level = tree.level
+        while True:
+            ref = covering(refs, key)
+            if ref is None or level == 0:
+                return ref
+            page: Page | None = self.loaded.get(ref.path)
+            if page is None:
+                raise Missing(spec, [ref], pages=True, key=key)
+            refs, level = page.refs, page.level
+
+    def _segment(self, spec: TableSpec[Any], ref: Ref, key: RowKey) -> SegmentRows:
+        segment: SegmentRows | None = self.loaded.get(ref.path)
+        if segment is None:
+            raise Missing(spec, [ref], pages=False, key=key)
+        return segment
+
+
+def covering(refs: Sequence[Ref], key: RowKey) -> Ref | None:
+    """The ref whose key range holds `key`, or None when `key` lies in no range."""
+    index = bisect_right(refs, key, key=lambda ref: ref.min_key) - 1
+    if index < 0 or refs[index].max_key < key:
+        return None
+    return refs[index]
+
+
+def _segment_rows(spec: TableSpec[R], segment: SegmentRows, span: Span) -> Iterator[tuple[RowKey, R]]:
+    low = segment.bisect(span.prefix) if span.prefix else 0
+    high = segment.bisect(span.prefix, low, right=True) if span.prefix else segment.count
+    if span.after is not None and span.descending:
+        high = min(high, segment.bisect(span.after))
+    elif span.after is not None:
+        low = max(low, segment.bisect(span.after, right=True))
+    # Decoded in steps, so that a scan that stops early has not decoded the whole segment.
+    step = min(_STEP, span.limit) if span.limit else _STEP
+    while low < high:
+        if span.descending:
+            rows = segment.rows(max(low, high - step), high)[::-1]
+            high -= len(rows)
+        else:
+            rows = segment.rows(low, min(high, low + step))
+            low += len(rows)
+        for row in rows:
+            yield spec.key_of(row), row
+        step = _STEP
+
+
+def _overlaid(base: Iterator[tuple[RowKey, R]], overlay: Mapping[RowKey, R | None], span: Span) -> Iterator[R]:
+    pending = sorted((key for key in overlay if span.beyond(key)), reverse=span.descending)
+    position = 0
+    for key, row in base:
+        while position < len(pending) and span.precedes(pending[position], key):
+            fresh = overlay[pending[position]]
+            position += 1
+            if fresh is not None:
+                yield fresh
+        if position < len(pending) and pending[position] == key:
+            continue
+        yield row
+    for left in pending[position:]:
+        fresh = overlay[left]
+        if fresh is not None:
+            yield fresh

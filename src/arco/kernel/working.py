@@ -1,0 +1,103 @@
+"""The view a fold works on: a chain state under a set of uncommitted changes, with savepoints.
+
+Row counts are kept as the changes are made, which is why `put` and `delete` look at the old row.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from arco.kernel.layers import Changes
+from arco.kernel.spec import R, RowKey, TableSpec
+from arco.kernel.state import ChainState
+
+_Undo = tuple[str, RowKey, bool, Any, int]
+
+
+class WorkingView:
+    """Implements `kernel.fold.View` over a `ChainState`."""
+
+    def __init__(self, state: ChainState) -> None:
+        self._state = state
+        self._changes: dict[str, dict[RowKey, Any]] = {}
+        self._counts: dict[str, int] = {}
+        self._journal: list[_Undo] = []
+
+    @property
+    def changes(self) -> Changes:
+        """What was changed so far, per table."""
+        return self._changes
+
+    def count(self, table: str) -> int:
+        """Rows of a table, changes included."""
+        return self._state.manifest.counts.get(table, 0) + self._counts.get(table, 0)
+
+    def savepoint(self) -> int:
+        """A mark to roll back to."""
+        return len(self._journal)
+
+    def rollback(self, savepoint: int) -> None:
+        """Undo every change made after the mark."""
+        while len(self._journal) > savepoint:
+            table, key, had, old, count = self._journal.pop()
+            self._counts[table] = count
+            if had:
+                self._changes[table][key] = old
+            else:
+                del self._changes[table][key]
+
+    def get(self, table: TableSpec[R], key: RowKey) -> R | None:
+        """The row with this key. Raises `NotLoaded`."""
+        changed = self._changes.get(table.name)
+        if changed is not None and key in changed:
+            row: R | None = changed[key]
+            return row
+        return self._state.get(table, key)
+
+    def scan(self, table: TableSpec[R], prefix: RowKey, *, limit: int | None = None) -> Iterator[R]:
+        """Rows whose key begins with `prefix`, in key order. Raises `NotLoaded`."""
+        width = len(prefix)
+        changed = self._changes.get(table.name, {})
+        mine = {key: row for key, row in changed.items() if key[:width] == prefix}
+        base = self._state.scan(table, prefix)
+        rows = self._merged(table, base, mine) if mine else base
+        for index, row in enumerate(rows):
+            if limit is not None and index >= limit:
+                return
+            yield row
+
+    def put(self, table: TableSpec[R], row: R) -> None:
+        """Insert or replace a row. Raises `NotLoaded`."""
+        key = table.key_of(row)
+        existed = self.get(table, key) is not None
+        self._change(table.name, key, row, 0 if existed else 1)
+
+    def delete(self, table: TableSpec[R], key: RowKey) -> None:
+        """Remove a row if it is there. Raises `NotLoaded`."""
+        if self.get(table, key) is not None:
+            self._change(table.name, key, None, -1)
+
+    def _change(self, table: str, key: RowKey, row: Any, difference: int) -> None:
+        changed = self._changes.setdefault(table, {})
+        count = self._counts.get(table, 0)
+        self._journal.append((table, key, key in changed, changed.get(key), count))
+        changed[key] = row
+        self._counts[table] = count + difference
+
+    @staticmethod
+    def _merged(table: TableSpec[R], base: Iterator[R], mine: dict[RowKey, R | None]) -> Iterator[R]:
+        pending = sorted(mine)
+        position = 0
+        for row in base:
+            key = table.key_of(row)
+            while position < len(pending) and pending[position] < key:
+                fresh = mine[pending[position]]
+                position += 1
+                if fresh is not None:
+                    yield fresh
+            if position < len(pending) and pending[position] == key:
+                continue
+            yield row
+        for left in pending[position:]:
+            fresh = mine[left]
+            if fresh is not None:
+                yield fresh

@@ -1,0 +1,214 @@
+"""Everything a compactor of one scope works with, and the chores that need no decision: genesis, loading, merging, writing."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from arco.core import instant, paths
+from arco.core.clock import Clock
+from arco.core.entropy import Entropy, Ids
+from arco.core.errors import CorruptData, invariant
+from arco.core.ids import ulid_from_int, ulid_to_int
+from arco.core.offload import Offload
+from arco.kernel.cache import ScopedCache
+from arco.kernel.chain import Chain, ChainSpec, Head
+from arco.kernel.compose import Composer, FinishedMerge
+from arco.kernel.fold import Domain
+from arco.kernel.layers import joined
+from arco.kernel.loader import Loader
+from arco.kernel.manifest import Manifest, encode
+from arco.kernel.merge import TreeMerger, WrittenObject, edits_of
+from arco.kernel.pointers import PointerKeeper
+from arco.kernel.publish import Publisher, Undecided
+from arco.kernel.records import KERNEL_TABLES
+from arco.kernel.spec import TableSpec
+from arco.kernel.state import ChainState, Loaded
+from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure
+
+FOLD_VERSION: Final = 1
+_WRITE_TRIES: Final = 6
+_WRITE_BACKOFF_MS: Final = 50
+_PARALLEL_WRITES: Final = 32
+
+
+class EventLog(Protocol):
+    """The part of a structured logger the kernel uses."""
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log that something happened that an operator may want to know."""
+        ...
+
+
+class Ports(Protocol):
+    """The outside world of a compactor, injected by a composition root."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def ids(self) -> Ids: ...
+    @property
+    def entropy(self) -> Entropy: ...
+    @property
+    def offload(self) -> Offload: ...
+    @property
+    def log(self) -> EventLog: ...
+
+
+def all_specs(domains: Sequence[Domain]) -> dict[str, TableSpec[Any]]:
+    """Every table of a chain by name: the kernel's and its domains'."""
+    specs: dict[str, TableSpec[Any]] = {}
+    for spec in (*KERNEL_TABLES, *(table for domain in domains for table in domain.tables)):
+        invariant(spec.name not in specs, f"two tables are called {spec.name}")
+        specs[spec.name] = spec
+    return specs
+
+
+class Workshop:
+    """The tools of one scope's compactor."""
+
+    fold_version = FOLD_VERSION
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        chain: ChainSpec,
+        domains: Sequence[Domain],
+        *,
+        ports: Ports,
+        cache: ScopedCache,
+        grace_ms: int,
+    ) -> None:
+        self.store = store
+        self.clock = ports.clock
+        self.ids = ports.ids
+        self.offload = ports.offload
+        self.log = ports.log
+        self.domains: Mapping[str, Domain] = {
+            event_type: domain for domain in domains for event_type in domain.event_types
+        }
+        self.specs = all_specs(domains)
+        self.chain = Chain(store, chain)
+        self.loader = Loader(store, cache, self.specs)
+        self.composer = Composer(chain, self.specs)
+        self.publisher = Publisher(store, self.chain, self.clock, grace_ms=grace_ms)
+        self.pointers = PointerKeeper(store, chain, self.clock, ports.entropy)
+
+    def head_of(self, state: ChainState) -> Head:
+        """The head a state stands for."""
+        return Head(state.manifest, state.raw_hash, state.version)
+
+    async def state_of(self, head: Head) -> ChainState:
+        """The state of a head, with its deltas read."""
+        layers = await self.loader.layers(head.manifest)
+        return ChainState(head.manifest, head.raw_hash, head.version, layers, Loaded(self.loader.cache))
+
+    def commit_ulid(self, previous: str | None) -> str:
+        """A ULID greater than the previous commit's, with room for one per unit of that batch."""
+        fresh = ulid_to_int(self.ids.ulid())
+        return ulid_from_int(max(fresh, ulid_to_int(previous) + (1 << 20) if previous else 0))
+
+    async def find_or_create(self) -> Head:
+        """The head of the chain; a workspace that has none gets its first manifest and its pointers."""
+        head = await self.chain.find()
+        if head is not None:
+            return head
+        outcome = await self.publisher.publish(self._genesis(), None, self.clock.steady_ms())
+        if isinstance(outcome, Undecided):
+            raise StorageUnavailable(f"the first manifest could not be created: {outcome.cause}")
+        first = await self.chain.read(0)
+        if first is None:
+            raise CorruptData("the first manifest was created and is not there")
+        # A pointer must exist before any later manifest does: readers conclude "no workspace" from its absence.
+        await self.pointers.genesis(first)
+        await self._ensure(paths.ROOT_MANIFEST, self._root_manifest())
+        return await self.chain.follow(first)
+
+    async def _ensure(self, key: paths.Key, body: bytes) -> None:
+        for attempt in range(_WRITE_TRIES):
+            match await self.store.put(key, body, when=Absent()):
+                case Stored() | Lost():
+                    return
+                case Unsure():
+                    await self.clock.sleep_ms(_WRITE_BACKOFF_MS << attempt)
+        raise StorageUnavailable(f"{key} could not be created")
+
+    async def merge(self, state: ChainState) -> FinishedMerge:
+        """Merge all deltas of `state` into its trees and write the new segments and pages."""
+        attempt = self.ids.ulid()
+        held = state.holding()
+        made = 0
+
+        def name(table: str, kind: str) -> paths.Key:
+            nonlocal made
+            made += 1
+            build = paths.segment if kind == "segment" else paths.page
+            return build(self.chain.spec.name, table, state.manifest.number, attempt, made)
+
+        merger = TreeMerger(self.loader.segment, self.loader.page, name, self.offload, self._write_merged)
+        trees = {}
+        for table, changes in joined(state.layers).items():
+            trees[table] = await merger.merge(self.specs[table], state.tree(table), edits_of(changes))
+        await merger.flush()
+        return FinishedMerge(tuple(delta.delta_id for delta in state.manifest.deltas), trees)
+
+    async def _write_merged(self, objects: Sequence[WrittenObject]) -> None:
+        if not await write_objects(self.store, self.clock, objects):
+            raise StorageUnavailable("storage did not take the merged segments")
+        for item in objects:
+            self.loader.cache.put(item.key, item.decoded, item.decoded_bytes)
+
+    def _genesis(self) -> Manifest:
+        name = self.chain.spec.name
+        return Manifest(
+            manifest_id=f"{0:020d}",
+            epoch=1,
+            snapshot_version=0,
+            snapshot_path=f"snapshots/{name}/",
+            edges_path=f"snapshots/{name}/",
+            base_path=f"snapshots/{name}/",
+            updated_at=instant.stored_text(self.clock.now_ms()),
+            attempt=self.ids.ulid(),
+            counts={table: 0 for table in sorted(self.specs)},
+        )
+
+    def _root_manifest(self) -> bytes:
+        return encode(
+            {
+                "version": 1,
+                "catalogManifestPath": paths.pointer("catalog"),
+                "lineageManifestPath": paths.pointer("lineage"),
+                "executionsManifestPath": "manifests/executions.manifest.json",
+                "searchManifestPath": paths.pointer("search"),
+                "updatedAt": instant.stored_text(self.clock.now_ms()),
+            }
+        )
+
+
+async def write_objects(store: ObjectStore, clock: Clock, objects: Sequence[WrittenObject]) -> bool:
+    """Put objects with fresh keys, in parallel. False when some could not be shown to be there."""
+    if len(objects) == 1:
+        return await _write(store, clock, objects[0])
+    gate = asyncio.Semaphore(_PARALLEL_WRITES)
+
+    async def gated(item: WrittenObject) -> bool:
+        async with gate:
+            return await _write(store, clock, item)
+
+    return all(await asyncio.gather(*(gated(item) for item in objects)))
+
+
+async def _write(store: ObjectStore, clock: Clock, item: WrittenObject) -> bool:
+    for attempt in range(_WRITE_TRIES):
+        outcome = await store.put(item.key, item.body, when=Absent())
+        match outcome:
+            case Stored():
+                return True
+            case Lost():
+                # The key is fresh, so this can only be our own write whose answer was lost.
+                found = await store.get(item.key)
+                if found is not None and found.body == item.body:
+                    return True
+                raise CorruptData(f"{item.key} holds other bytes than the attempt that owns it")
+            case Unsure():
+                await clock.sleep_ms(_WRITE_BACKOFF_MS << attempt)
+    return False
