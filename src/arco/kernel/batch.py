@@ -38,7 +38,7 @@ async def fold_batch(
     inputs: CommitInputs,
     folding: "Folding",
 ) -> FoldedBatch:
-    """Fold the units in order on top of `state`, as manifest `state + 1`."""
+    """Fold the units in order on top of `state`, as the next manifest."""
     held = state.holding()
     for _ in range(_PASSES_MAX):
         folded, missing = _one_pass(held, units, inputs, folding.domains)
@@ -59,13 +59,14 @@ def _one_pass(
     state: ChainState, units: Sequence[Unit], inputs: CommitInputs, domains: Mapping[str, Domain]
 ) -> tuple[FoldedBatch | None, list[Missing]]:
     view = WorkingView(state)
-    manifest_id = f"{state.manifest.number + 1:020d}"
+    manifest_id = f"{state.head.next_number:020d}"
     version = state.manifest.snapshot_version
     outcomes: list[Outcome] = []
     fresh: list[bool] = []
     missing: list[Missing] = []
-    for index, unit in enumerate(units):
-        context = UnitContext(inputs, manifest_id, index, version)
+    for unit in units:
+        # The commit record keeps only what is new; its positions are the indexes replay will see.
+        context = UnitContext(inputs, manifest_id, sum(fresh), version)
         try:
             outcome, new = decide(view, unit, context, domains)
         except Missing as miss:

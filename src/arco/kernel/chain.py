@@ -31,16 +31,22 @@ CATALOG_CHAIN: Final = ChainSpec("catalog", ("catalog", "lineage", "search"))
 
 
 class Head(msgspec.Struct, frozen=True):
-    """A valid manifest, the hash of its raw bytes, and its storage version."""
+    """A valid manifest, the hash of its raw bytes, its storage version, and how many void ones follow it."""
 
     manifest: Manifest
     raw_hash: str
     version: str
+    voids: int = 0
 
     @property
     def number(self) -> int:
         """The manifest's number."""
         return self.manifest.number
+
+    @property
+    def next_number(self) -> int:
+        """The number the next manifest gets: void ones keep theirs."""
+        return self.number + 1 + self.voids
 
 
 class Chain:
@@ -86,11 +92,11 @@ class Chain:
 
     async def follow(self, head: Head) -> Head:
         """The newest valid manifest at or after `head`: one read when nothing is newer."""
-        number = head.number + 1
+        number = head.next_number
         found = await self._store.get(self.key(number))
         if found is None:
             return head
-        window, voids = 1, 0
+        window, voids = 1, head.voids
         while found is not None:
             head, voids = self._extended(head, number, found, voids)
             bodies = await asyncio.gather(
@@ -108,7 +114,7 @@ class Chain:
             window = min(window * 2, _WINDOW_MAX)
         # Another process's manifest may be visible before its directory entry is durable.
         await self._store.settle(self.key(head.number))
-        return head
+        return msgspec.structs.replace(head, voids=voids)
 
     def _extended(self, head: Head, number: int, found: StoredObject, voids: int) -> tuple[Head, int]:
         candidate = self._head(number, found)

@@ -16,12 +16,13 @@ import msgspec
 from arco.core.errors import OutcomeUnknown
 from arco.core.limits import BATCH_BYTES_MAX, BATCH_UNITS_MAX, DELTA_BYTES_MERGE
 from arco.kernel.batch import FoldedBatch, Folding, fold_batch
+from arco.kernel.chain import Head
 from arco.kernel.compose import Draft, FinishedMerge
 from arco.kernel.decide import UNSUPPORTED
 from arco.kernel.envelope import Unit
 from arco.kernel.fold import Outcome
 from arco.kernel.manifest import CommitInputs
-from arco.kernel.publish import Superseded, Undecided, Won
+from arco.kernel.publish import Outlived, Superseded, Undecided, Won
 from arco.kernel.state import ChainState, Loaded
 from arco.kernel.workshop import Workshop, write_objects
 from arco.storage.port import StorageUnavailable
@@ -217,13 +218,16 @@ class Compactor:
         )
         if not await write_objects(self._shop.store, self._shop.clock, draft.objects):
             raise OutcomeUnknown("storage did not take the commit's objects; nothing was published")
-        outcome = await self._shop.publisher.publish(draft.manifest, self._shop.head_of(state), self._seen_ms)
+        outcome = await self._shop.publisher.publish(draft.manifest, state.head, self._seen_ms)
         match outcome:
             case Won(head=head):
-                await self._advance(draft, head.raw_hash, head.version)
+                await self._advance(draft, head)
                 return True
             case Superseded():
                 await self._follow(state)
+                return False
+            case Outlived():
+                self._state = None
                 return False
             case Undecided(cause=cause):
                 self._state = None
@@ -231,7 +235,7 @@ class Compactor:
             case _:
                 assert_never(outcome)
 
-    async def _advance(self, draft: Draft, raw_hash: str, version: str) -> None:
+    async def _advance(self, draft: Draft, head: Head) -> None:
         for item in draft.objects:
             if item.decoded is not None:
                 self._shop.loader.cache.put(item.key, item.decoded, item.decoded_bytes)
@@ -239,23 +243,25 @@ class Compactor:
             if delta.path is None:
                 self._shop.loader.cache.put(delta.delta_id, layer, delta.rows * 900)
         loaded = Loaded(self._shop.loader.cache)
-        self._state = ChainState(draft.manifest, raw_hash, version, draft.layers, loaded)
+        self._state = ChainState(head, draft.layers, loaded)
         self._seen_ms = self._shop.clock.steady_ms()
         self.last_published_ms = self._shop.clock.now_ms()
         self.published += 1
-        await self._shop.pointers.follow(self._shop.head_of(self._state))
+        await self._shop.pointers.follow(self._state.head)
 
     async def _current(self) -> ChainState:
-        if self._state is None:
+        idle_ms = self._shop.clock.steady_ms() - self._seen_ms
+        # After a long sleep the collector may have been here: what we knew of the chain is no longer believed.
+        if self._state is None or idle_ms > self._shop.publisher.knowledge_ms:
             head = await self._shop.find_or_create()
             self._state = await self._shop.state_of(head)
             self._seen_ms = self._shop.clock.steady_ms()
         return self._state
 
     async def _follow(self, state: ChainState) -> None:
-        head = await self._shop.chain.follow(self._shop.head_of(state))
-        if head.number == state.manifest.number:
-            # Our number was taken by something void, or taken and collected: begin from the pointer.
+        head = await self._shop.chain.follow(state.head)
+        if head.next_number == state.head.next_number:
+            # Our number was taken, and collected since: begin from the pointer.
             head = await self._shop.find_or_create()
         self._state = await self._shop.state_of(head)
         self._seen_ms = self._shop.clock.steady_ms()
@@ -321,7 +327,7 @@ def _compacted(state: ChainState, outcomes: tuple[Outcome, ...], published: bool
     return Compacted(
         outcomes=seen,
         manifest_id=manifest.manifest_id,
-        manifest_version=state.version,
+        manifest_version=state.head.version,
         commit_ulid=manifest.commit_ulid or "",
         snapshot_version=manifest.snapshot_version,
         published=published,

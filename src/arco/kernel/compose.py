@@ -13,7 +13,7 @@ from arco.core import instant, paths
 from arco.core.canonical_json import sha256_hex
 from arco.core.limits import DELTA_TIER_WIDTH, INLINE_DELTA_BYTES_MAX
 from arco.kernel.batch import FoldedBatch
-from arco.kernel.chain import ChainSpec, Head
+from arco.kernel.chain import ChainSpec
 from arco.kernel.envelope import Unit
 from arco.kernel.layers import Changes, Layer, encode_layer, joined, layer_of, row_count
 from arco.kernel.manifest import (
@@ -145,7 +145,7 @@ class Composer:
 
         `frozen` is how many of the oldest deltas a running merge is reading.
         """
-        number = state.manifest.number + 1
+        number = state.head.next_number
         covered = len(merge.covers) if merge else 0
         deltas = _Deltas(self._chain.name, number, attempt, self._specs)
         deltas.keep(state, covered, frozen)
@@ -170,11 +170,11 @@ class Composer:
         ]
         if not kept:
             return None, None
-        number = state.manifest.number + 1
+        number = state.head.next_number
         record = CommitRecord(
             manifest_id=f"{number:020d}",
             attempt=attempt,
-            parent_hash=state.raw_hash,
+            parent_hash=state.head.raw_hash,
             inputs=inputs,
             units=tuple(kept),
         )
@@ -197,13 +197,13 @@ class Composer:
         previous = state.manifest
         trees = {**previous.tables, **(merge.trees if merge else {})}
         now = instant.stored_text(inputs.now_ms)
-        number = previous.number + 1
+        number = state.head.next_number
         return msgspec.structs.replace(
             previous,
             manifest_id=f"{number:020d}",
             epoch=inputs.epoch,
             previous_manifest_path=str(paths.manifest(self._chain.name, previous.number)),
-            parent_hash=state.raw_hash,
+            parent_hash=state.head.raw_hash,
             snapshot_version=folded.snapshot_version,
             snapshot=self._summary(folded, trees, deltas, now),
             watermark_event_id=self._watermark(previous, folded),

@@ -54,6 +54,7 @@ class PointerKeeper:
 
     async def genesis(self, head: Head) -> None:
         """Create every pointer that does not exist yet. Raises `StorageUnavailable` when that cannot be shown."""
+        self._rested_at_ms = self._clock.steady_ms() + _REST_MS
         await asyncio.gather(*(self._advance(domain, head) for domain in self._spec.domains))
         if any(domain not in self._written for domain in self._spec.domains):
             raise StorageUnavailable("the workspace's pointers could not be created")

@@ -28,13 +28,17 @@ class Superseded(msgspec.Struct, frozen=True):
     """Another writer's manifest has this number."""
 
 
+class Outlived(msgspec.Struct, frozen=True):
+    """The manifest we started from is gone: the chain went on without us, and the number only looked free."""
+
+
 class Undecided(msgspec.Struct, frozen=True):
     """It is not known whether our manifest is in the chain."""
 
     cause: str
 
 
-PublishOutcome = Won | Superseded | Undecided
+PublishOutcome = Won | Superseded | Outlived | Undecided
 
 
 class Publisher:
@@ -44,7 +48,7 @@ class Publisher:
         self._store = store
         self._chain = chain
         self._clock = clock
-        self._knowledge_ms = grace_ms // 4
+        self.knowledge_ms = grace_ms // 4
 
     async def publish(self, manifest: Manifest, parent: Head | None, parent_seen_ms: int) -> PublishOutcome:
         """Create the manifest after `parent`, which was known to exist at steady time `parent_seen_ms`."""
@@ -78,7 +82,7 @@ class Publisher:
             return None
         if present is None:
             # Created and collected while we slept: our number was taken long ago.
-            return Superseded()
+            return Outlived()
         ours = Head(manifest, hash_text(body), present.version)
         if present.raw_hash == ours.raw_hash and present.manifest.attempt == manifest.attempt:
             return await self._believed(ours, parent, parent_seen_ms)
@@ -86,12 +90,12 @@ class Publisher:
 
     async def _believed(self, head: Head, parent: Head | None, parent_seen_ms: int) -> PublishOutcome:
         """A win counts only if the parent is still there: else the number had only looked free."""
-        if parent is None or self._clock.steady_ms() - parent_seen_ms < self._knowledge_ms:
+        if parent is None or self._clock.steady_ms() - parent_seen_ms < self.knowledge_ms:
             return Won(head)
         try:
             info = await self._store.head(self._chain.key(parent.number))
         except StorageUnavailable as error:
             return Undecided(f"the previous manifest could not be checked: {error}")
         if info is None or info.version != parent.version:
-            return Superseded()
+            return Outlived()
         return Won(head)

@@ -9,6 +9,7 @@ from typing import Any
 
 from arco.core import instant
 from arco.core.canonical_json import sha256_hex
+from arco.core.clock import Clock
 from arco.kernel.chain import Chain, Head
 from arco.kernel.codec import merged, public_names
 from arco.kernel.loader import Loader
@@ -107,9 +108,12 @@ class ChainSnapshot:
 class ChainReader:
     """Implements `kernel.reading.Reader` for one scope."""
 
-    def __init__(self, chain: Chain, loader: Loader) -> None:
+    def __init__(self, chain: Chain, loader: Loader, *, clock: Clock, grace_ms: int) -> None:
         self._chain = chain
         self._loader = loader
+        self._clock = clock
+        self._knowledge_ms = grace_ms // 4
+        self._seen_ms = 0
         self._head: Head | None = None
         self._snapshot: ChainSnapshot | None = None
         self._running: asyncio.Future[None] | None = None
@@ -174,12 +178,17 @@ class ChainReader:
             done.set_result(None)
 
     async def _newest(self) -> ChainSnapshot | None:
-        if self._head is None:
+        asked_ms = self._clock.steady_ms()
+        # "n+1 is absent" means nothing to a process that slept while the collector removed n: begin from the pointer.
+        if self._head is None or asked_ms - self._seen_ms > self._knowledge_ms:
             found = await self._chain.find()
             if found is None:
                 return None
+            if self._head is not None and found.raw_hash == self._head.raw_hash:
+                found = self._head
         else:
             found = await self._chain.follow(self._head)
+        self._seen_ms = asked_ms
         if self._snapshot is None or found is not self._head:
             snapshot = await self._snapshot_of(found)
             self._head, self._snapshot = found, snapshot
@@ -187,5 +196,5 @@ class ChainReader:
 
     async def _snapshot_of(self, head: Head) -> ChainSnapshot:
         layers = await self._loader.layers(head.manifest)
-        state = ChainState(head.manifest, head.raw_hash, head.version, layers, Loaded(self._loader.cache))
+        state = ChainState(head, layers, Loaded(self._loader.cache))
         return ChainSnapshot(state, self._loader)

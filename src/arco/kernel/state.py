@@ -12,7 +12,8 @@ from typing import Any
 from arco.kernel.codec import SegmentRows
 from arco.kernel.fold import NotLoaded
 from arco.kernel.layers import Layer
-from arco.kernel.manifest import Manifest, Page, Ref, TableTree
+from arco.kernel.chain import Head
+from arco.kernel.manifest import Page, Ref, TableTree
 from arco.kernel.spec import R, RowKey, TableSpec
 
 EMPTY_TREE = TableTree()
@@ -41,6 +42,10 @@ class Loaded:
         """The decoded object under this path."""
         held = self._held.get(path)
         return held if held is not None else self._cache.get(path)
+
+    def fresh(self) -> "Loaded":
+        """A place of its own over the same cache."""
+        return Loaded(self._cache)
 
     def hold(self, path: str, value: Any) -> None:
         """Keep an object for as long as this operation lives, whatever the cache drops."""
@@ -89,21 +94,16 @@ class Span:
 class ChainState:
     """All tables as of one manifest; immutable."""
 
-    def __init__(
-        self, manifest: Manifest, raw_hash: str, version: str, layers: Sequence[Layer], loaded: Loaded
-    ) -> None:
-        self.manifest = manifest
-        self.raw_hash = raw_hash
-        self.version = version
+    def __init__(self, head: Head, layers: Sequence[Layer], loaded: Loaded) -> None:
+        self.head = head
+        self.manifest = head.manifest
         self.layers = tuple(layers)
         self.loaded = loaded
         self._by_table: dict[str, list[Any]] = {}
 
     def holding(self) -> "ChainState":
         """The same state with a place of its own to hold objects during one operation."""
-        return ChainState(
-            self.manifest, self.raw_hash, self.version, self.layers, Loaded(self.loaded._cache)
-        )
+        return ChainState(self.head, self.layers, self.loaded.fresh())
 
     def tree(self, table: str) -> TableTree:
         """The tree of a table; empty when nothing was ever merged into it."""

@@ -93,14 +93,10 @@ class Workshop:
         self.publisher = Publisher(store, self.chain, self.clock, grace_ms=grace_ms)
         self.pointers = PointerKeeper(store, chain, self.clock, ports.entropy)
 
-    def head_of(self, state: ChainState) -> Head:
-        """The head a state stands for."""
-        return Head(state.manifest, state.raw_hash, state.version)
-
     async def state_of(self, head: Head) -> ChainState:
         """The state of a head, with its deltas read."""
         layers = await self.loader.layers(head.manifest)
-        return ChainState(head.manifest, head.raw_hash, head.version, layers, Loaded(self.loader.cache))
+        return ChainState(head, layers, Loaded(self.loader.cache))
 
     def commit_ulid(self, previous: str | None) -> str:
         """A ULID greater than the previous commit's, with room for one per unit of that batch."""
@@ -135,7 +131,6 @@ class Workshop:
     async def merge(self, state: ChainState) -> FinishedMerge:
         """Merge all deltas of `state` into its trees and write the new segments and pages."""
         attempt = self.ids.ulid()
-        held = state.holding()
         made = 0
 
         def name(table: str, kind: str) -> paths.Key:

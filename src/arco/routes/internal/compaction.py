@@ -1,0 +1,231 @@
+"""Routes of the compactor role: `POST /internal/sync-compact` and `POST /compact` (catalog.md 3.2, 3.7).
+
+Errors have the contract's shape `{"error", "message"}`. Beyond it, a fold that says no does not fail the call: each unit's
+outcome is in the answer and the others go on (compatibility.md).
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from arco.clients.compaction import AppendedObject, CompactorProblem, SyncCompactRequest, SyncCompactResponse
+from arco.core import instant, paths
+from arco.core.canonical_json import sha256_hex
+from arco.core.clock import Clock
+from arco.core.errors import NotFound, OutcomeUnknown
+from arco.core.scope import InvalidScopeId, Scope, scope_from_request
+from arco.edge.codec import reply
+from arco.edge.endpoint import Endpoint
+from arco.kernel.compactors import Compactors
+from arco.kernel.envelope import Unit, UnreadableLedgerObject, decode_units
+from arco.kernel.workshop import Workshop
+from arco.storage.port import Absent, StorageUnavailable
+
+_DOMAINS: Final = ("catalog", "lineage")
+_ALIASES: Final = {"core": "catalog", "execution": "executions", "governance": "search"}
+_KNOWN: Final = ("catalog", "lineage", "search", "executions")
+_PATHS_MAX: Final = 10_000
+_FILE: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}\.json\Z")
+_BODY_BYTES_MAX: Final = 64 * 1024 * 1024
+
+_DECODER = msgspec.json.Decoder(SyncCompactRequest)
+
+
+class _Refusal(Exception):
+    """An answer of the contract's error shape."""
+
+    def __init__(self, status: int, error: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem = CompactorProblem(error, message)
+
+
+class LockRecord(msgspec.Struct, frozen=True, rename="camel"):
+    """A lock object (catalog.md 2.7); only read here, when a caller brings one."""
+
+    holder_id: str
+    expires_at: str
+    acquired_at: str
+    sequence_number: int
+
+
+class CompactorServices(msgspec.Struct, frozen=True):
+    """What the compactor role gives its handlers."""
+
+    compactors: Compactors
+    clock: Clock
+
+
+class StartedView(msgspec.Struct, frozen=True):
+    """The answer of `POST /compact`."""
+
+    status: str
+    message: str
+
+
+async def sync_compact(request: Request) -> Response:
+    """Fold the named ledger objects and publish; the answer tells each unit's outcome."""
+    services = cast(CompactorServices, request.app.state.services)
+    try:
+        scope = _scope(request, services.compactors)
+        body = _decoded(await request.body())
+        domain = _domain(body.domain)
+        await _check_lock(services, scope, domain, body)
+        units, size = await _units(services.compactors.workshop(scope), domain, body)
+        compacted = await services.compactors.of(scope).submit(units, size)
+    except _Refusal as refusal:
+        return reply(refusal.problem, refusal.status)
+    except OutcomeUnknown as error:
+        return reply(CompactorProblem("outcome_unknown", error.message), 503)
+    except StorageUnavailable as error:
+        return reply(CompactorProblem("storage_unavailable", str(error)), 503)
+    except NotFound as error:
+        return reply(CompactorProblem("validation_error", error.message), 400)
+    answer = SyncCompactResponse(
+        manifest_version=compacted.manifest_version,
+        commit_ulid=compacted.commit_ulid,
+        manifest_id=compacted.manifest_id,
+        events_processed=_processed(units, compacted.outcomes),
+        snapshot_version=compacted.snapshot_version,
+        visibility_status="visible",
+        repair_pending=False,
+        outcomes=list(compacted.outcomes),
+    )
+    return reply(answer)
+
+
+async def compact(request: Request) -> Response:
+    """Merge outstanding deltas of every chain this process serves."""
+    services = cast(CompactorServices, request.app.state.services)
+    for compactor in services.compactors.running:
+        await compactor.settle()
+    return reply(StartedView("started", "Compaction triggered"), 202)
+
+
+def _scope(request: Request, compactors: Compactors) -> Scope:
+    tenant, workspace = request.headers.get("x-tenant-id"), request.headers.get("x-workspace-id")
+    try:
+        if tenant is not None and workspace is not None:
+            return scope_from_request(tenant, workspace)
+    except InvalidScopeId as error:
+        raise _Refusal(400, "validation_error", f"{error.field} is not a valid id") from error
+    if compactors.only is None:
+        raise _Refusal(400, "validation_error", "X-Tenant-Id and X-Workspace-Id are required here")
+    return compactors.only
+
+
+def _decoded(body: bytes) -> SyncCompactRequest:
+    try:
+        return _DECODER.decode(body)
+    except msgspec.MsgspecError as error:
+        raise _Refusal(400, "validation_error", str(error)) from error
+
+
+def _domain(text: str) -> str:
+    domain = _ALIASES.get(text, text)
+    if domain not in _DOMAINS:
+        if domain in _KNOWN and domain != "executions":
+            raise _Refusal(501, "not_implemented", f"Domain '{text}' has no events to compact")
+        raise _Refusal(400, "unsupported_domain", f"Domain '{text}' is not supported for sync compaction")
+    return domain
+
+
+async def _check_lock(
+    services: CompactorServices, scope: Scope, domain: str, body: SyncCompactRequest
+) -> None:
+    """A caller that brings a lock must hold it (catalog.md 3.3, step 1); one that brings none needs none."""
+    if body.fencing_token is None and body.lock_path is None:
+        return
+    lock = f"locks/{domain}.lock.json"
+    if body.lock_path is not None and body.lock_path != scope.prefix + lock:
+        raise _Refusal(400, "validation_error", f"lock_path must be {scope.prefix}{lock}")
+    if body.fencing_token is None:
+        raise _Refusal(400, "validation_error", "lock_path needs a fencing_token")
+    stale = _Refusal(409, "stale_fencing_token", "Fencing token does not match current lock holder")
+    found = await services.compactors.workshop(scope).store.get(paths.Key(lock))
+    if found is None:
+        raise stale
+    try:
+        record = msgspec.json.decode(found.body, type=LockRecord)
+        live = instant.parse_ms(record.expires_at) > services.clock.now_ms()
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise stale from error
+    compactor = services.compactors.of(scope)
+    if not live or record.sequence_number != body.fencing_token or compactor.epoch > body.fencing_token:
+        raise stale
+    compactor.epoch = body.fencing_token
+
+
+async def _units(shop: Workshop, domain: str, body: SyncCompactRequest) -> tuple[list[Unit], int]:
+    event_paths = list(dict.fromkeys(body.event_paths))
+    if not event_paths or len(event_paths) > _PATHS_MAX:
+        raise _Refusal(400, "validation_error", f"event_paths must name 1 to {_PATHS_MAX} ledger objects")
+    prefix = f"ledger/{domain}/"
+    for path in event_paths:
+        if not path.startswith(prefix) or not _FILE.match(path[len(prefix) :]):
+            raise _Refusal(400, "validation_error", f"event_paths: each must be {prefix}{{ULID}}.json")
+    sent = {item.path: item for item in body.bodies}
+    units: list[Unit] = []
+    size = 0
+    for path in event_paths:
+        content = await _content(shop, path, sent.get(path))
+        size += len(content)
+        units.extend(await _decoded_units(shop, domain, path, content))
+    return units, size
+
+
+async def _content(shop: Workshop, path: str, sent: AppendedObject | None) -> bytes:
+    if sent is not None:
+        content = sent.body.encode()
+        if sha256_hex(content) == sent.sha256:
+            return content
+        raise _Refusal(400, "validation_error", f"bodies: {path} is not what its sha256 says")
+    found = await shop.store.get(paths.Key(path))
+    if found is None:
+        raise _Refusal(400, "validation_error", f"event_paths: {path} does not exist")
+    return found.body
+
+
+async def _decoded_units(shop: Workshop, domain: str, path: str, content: bytes) -> Sequence[Unit]:
+    name = path.rsplit("/", 1)[1]
+    try:
+        return decode_units(content, name.removesuffix(".json"))
+    except UnreadableLedgerObject as error:
+        # The bytes were read and can never be valid: they are put aside and the head stays as it is.
+        await shop.store.put(paths.quarantined(domain, name), content, when=Absent())
+        sentence = f"{path} is not a ledger object and was quarantined: {error}"
+        raise _Refusal(400, "validation_error", sentence) from error
+
+
+def _processed(units: Sequence[Unit], outcomes: Sequence[Any]) -> int:
+    fresh = {outcome.unit_id for outcome in outcomes if not outcome.replayed and outcome.status == "accepted"}
+    return sum(len(unit.events) for unit in units if unit.unit_id in fresh)
+
+
+ENDPOINTS: Final = [
+    Endpoint(
+        method="POST",
+        path="/internal/sync-compact",
+        handler=sync_compact,
+        summary="Fold ledger objects and publish",
+        tag="Compactor",
+        request=SyncCompactRequest,
+        responses={200: SyncCompactResponse},
+        errors=(400, 409, 501, 503),
+        public=True,
+        body_bytes_max=_BODY_BYTES_MAX,
+    ),
+    Endpoint(
+        method="POST",
+        path="/compact",
+        handler=compact,
+        summary="Merge outstanding deltas into segments",
+        tag="Compactor",
+        responses={202: StartedView},
+        public=True,
+    ),
+]
