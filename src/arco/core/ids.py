@@ -11,6 +11,7 @@ Uuid7 = NewType("Uuid7", str)
 """Canonical lower-case UUID of version 7."""
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 _ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 RANDOM_BITS: Final = 80
@@ -19,8 +20,8 @@ RANDOM_BITS: Final = 80
 
 def ulid_from_int(value: int) -> Ulid:
     """The ULID with this 128-bit value."""
-    digits = [_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5)]
-    return Ulid("".join(digits))
+    chunks = [_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)]
+    return Ulid("".join(chunks))
 
 
 def ulid_to_int(ulid: str) -> int:

@@ -82,7 +82,7 @@ class Family(Generic[S]):
         self.doc = doc
         self.labels = labels
         self.children: dict[tuple[str, ...], S] = {}
-        self._make = make
+        self._make: Callable[[], S] = make
 
     def series(self, *values: str) -> S:
         """The series with these label values, in the order the labels were declared."""

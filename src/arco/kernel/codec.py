@@ -4,6 +4,7 @@ Guarantees: equal rows in key order give byte-identical Parquet (fixed writer op
 files that lack a nullable column are read with nulls (catalog.md 2.11: evolution is additive and nullable).
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -22,6 +23,7 @@ _TYPES: Final = {
     "float32": pa.float32(),
     "float64": pa.float64(),
 }
+_HOT_AFTER: Final = 24
 _METADATA: Final = {"created_by": "arco-catalog"}
 
 
@@ -102,7 +104,7 @@ def rows_of(spec: TableSpec[R], table: pa.Table) -> list[R]:
 class SegmentRows:
     """A decoded segment: rows in key order, found by bisection without decoding the others."""
 
-    __slots__ = ("_keys", "columns", "count", "spec", "table")
+    __slots__ = ("_asked", "_key_list", "_keys", "columns", "count", "spec", "table")
 
     def __init__(self, spec: TableSpec[Any], table: pa.Table) -> None:
         self.spec = spec
@@ -110,6 +112,8 @@ class SegmentRows:
         self.count: int = table.num_rows
         self.columns = [_flat(column) for column in table.columns]
         self._keys = [self.columns[index] for index in spec.key_indexes]
+        self._key_list: list[RowKey] | None = None
+        self._asked = 0
 
     @property
     def size_bytes(self) -> int:
@@ -122,8 +126,10 @@ class SegmentRows:
 
     def bisect(self, key: RowKey, low: int = 0, *, right: bool = False) -> int:
         """Where `key` belongs at or after `low`; with `right`, after all rows whose key begins with it."""
-        high = self.count
         width = len(key)
+        if width == len(self._keys) and (keys := self._hot_keys()) is not None:
+            return bisect_right(keys, key, low) if right else bisect_left(keys, key, low)
+        high = self.count
         while low < high:
             middle = (low + high) // 2
             probe = tuple(column[middle].as_py() for column in self._keys[:width])
@@ -132,6 +138,19 @@ class SegmentRows:
             else:
                 high = middle
         return low
+
+    def decode_keys(self) -> list[RowKey]:
+        """All keys, decoded once: for segments that are asked often or edited in many places."""
+        if self._key_list is None:
+            self._key_list = list(zip(*(column.to_pylist() for column in self._keys), strict=True))
+        return self._key_list
+
+    def _hot_keys(self) -> list[RowKey] | None:
+        if self._key_list is None:
+            self._asked += 1
+            if self._asked > _HOT_AFTER:
+                return self.decode_keys()
+        return self._key_list
 
     def find(self, key: RowKey) -> Any | None:
         """The row with this key, or None."""
@@ -158,6 +177,8 @@ def _flat(column: pa.ChunkedArray) -> pa.Array:
 def merged(spec: TableSpec[R], old: pa.Table, edits: Sequence[tuple[RowKey, R | None]]) -> pa.Table:
     """`old` with `edits` applied: key-ordered (key, row or None to delete), each key once."""
     segment = SegmentRows(spec, old)
+    if len(edits) >= _HOT_AFTER:
+        segment.decode_keys()
     fresh = [row for _, row in edits if row is not None]
     picks: list[int] = []
     position, next_fresh = 0, segment.count
