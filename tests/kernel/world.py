@@ -15,10 +15,11 @@ from arco.kernel.compactor import Compacted, Compactor
 from arco.kernel.envelope import Claim, Envelope, Unit
 from arco.kernel.fold import Accepted, Decision, FoldContext, InvalidEvent, Rejected, Subject, UnsupportedEvent, View
 from arco.kernel.loader import Loader
+from arco.kernel.records import all_specs
 from arco.kernel.reader import ChainReader
 from arco.kernel.spec import Row, TableSpec
 from arco.kernel.verify import Verifier, VerifyReport
-from arco.kernel.workshop import Workshop, all_specs
+from arco.kernel.workshop import Workshop
 from arco.storage.memory import MemoryStore
 from arco.storage.port import Absent, Lost, Matches, ObjectStore, PutOutcome, Stored, Unsure
 

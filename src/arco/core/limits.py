@@ -60,8 +60,9 @@ QUEUE_UNITS_MAX: Final = 16_384
 UNIT_EVENTS_MAX: Final = 1_000
 """Events of one unit: folded all or nothing in one go."""
 
-POINTER_LAG_MAX: Final = 64
-"""Commits the head may be ahead of the pointer before the writer waits (architecture.md)."""
+POINTER_LAG_MAX: Final = 2_048
+"""Commits the head may be ahead of the pointer before the writer waits: galloping finds it in a few rounds, and a fast
+local disk makes several hundred commits in the two seconds a pointer rests (ADR 0002)."""
 
 COMMAND_DEADLINE_MS: Final = 60_000
 """How long after it was issued a command may still be folded."""

@@ -76,7 +76,7 @@ S = TypeVar("S", CounterSeries, GaugeSeries, HistogramSeries)
 class Family(Generic[S]):
     """All series of one metric, found by the values of its labels."""
 
-    def __init__(self, name: str, kind: str, doc: str, labels: tuple[str, ...], make: Callable[[], S]) -> None:
+    def __init__(self, name: str, kind: str, doc: str, *, labels: tuple[str, ...], make: Callable[[], S]) -> None:
         self.name = name
         self.kind = kind
         self.doc = doc
@@ -107,18 +107,18 @@ class Registry:
 
     def counter(self, name: str, doc: str, labels: Sequence[str] = ()) -> Family[CounterSeries]:
         """Declare a counter, or find the one declared before."""
-        return self._declare(Family(name, "counter", doc, tuple(labels), CounterSeries))
+        return self._declare(Family(name, "counter", doc, labels=tuple(labels), make=CounterSeries))
 
     def gauge(self, name: str, doc: str, labels: Sequence[str] = ()) -> Family[GaugeSeries]:
         """Declare a gauge, or find the one declared before."""
-        return self._declare(Family(name, "gauge", doc, tuple(labels), GaugeSeries))
+        return self._declare(Family(name, "gauge", doc, labels=tuple(labels), make=GaugeSeries))
 
     def histogram(
         self, name: str, doc: str, labels: Sequence[str] = (), *, bounds: Sequence[float] = SECONDS
     ) -> Family[HistogramSeries]:
         """Declare a histogram with these bucket bounds, or find the one declared before."""
         make: Callable[[], HistogramSeries] = partial(HistogramSeries, bounds)
-        return self._declare(Family(name, "histogram", doc, tuple(labels), make))
+        return self._declare(Family(name, "histogram", doc, labels=tuple(labels), make=make))
 
     def before_render(self, refresh: Callable[[], None]) -> None:
         """Have `refresh` called before every rendering: for gauges that are cheap to read and dear to keep."""

@@ -1,8 +1,8 @@
 """A chain: the dense sequence of manifests of one writer, and how its head is found.
 
-Guarantees: `follow` never reports a head older than one it was given, and believes only manifests that continue the
-chain (parent hash of the previous raw bytes; a well-formed manifest that does not is void, an unreadable one fails
-closed). Nothing is ever listed. Source: architecture.md "The commit point is a new name"; catalog.md 2.4, 2.5.
+Guarantees: `follow` never reports a head older than one it was given, and believes only manifests that continue the chain
+(parent hash of the previous raw bytes; a well-formed one that does not is void, an unreadable one fails closed). Nothing
+is ever listed, and finding the head takes a number of rounds that is logarithmic in how far the hint is behind. Source: architecture.md "The commit point is a new name"; catalog.md 2.4, 2.5.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ from arco.core.errors import CorruptData
 from arco.kernel.manifest import Manifest, decode_manifest, decode_pointer, hash_text
 from arco.storage.port import ObjectStore, StoredObject
 
-_WINDOW_MAX: Final = 32
+_GALLOP_MAX: Final = 12
+_REFINE: Final = 16
 _VOID_MAX: Final = 64
 
 
@@ -91,38 +92,64 @@ class Chain:
         return start if following is None else await self.follow(start)
 
     async def follow(self, head: Head) -> Head:
-        """The newest valid manifest at or after `head`: one read when nothing is newer."""
-        number = head.next_number
-        found = await self._store.get(self.key(number))
-        if found is None:
-            return head
-        window, voids = 1, head.voids
-        while found is not None:
-            head, voids = self._extended(head, number, found, voids)
-            bodies = await asyncio.gather(
-                *(self._store.get(self.key(number + 1 + offset)) for offset in range(window))
-            )
-            for body in bodies[:-1]:
-                number += 1
-                if body is None:
-                    found = None
-                    break
-                head, voids = self._extended(head, number, body, voids)
-            else:
-                number += 1
-                found = bodies[-1]
-            window = min(window * 2, _WINDOW_MAX)
-        # Another process's manifest may be visible before its directory entry is durable.
-        await self._store.settle(self.key(head.number))
-        return msgspec.structs.replace(head, voids=voids)
+        """The newest valid manifest at or after `head`: one read when nothing is newer.
 
-    def _extended(self, head: Head, number: int, found: StoredObject, voids: int) -> tuple[Head, int]:
-        candidate = self._head(number, found)
-        if candidate.manifest.parent_hash == head.raw_hash:
-            return candidate, 0
-        if voids >= _VOID_MAX:
-            raise CorruptData(f"{voids} manifests in a row do not continue the chain at {head.number}")
-        return head, voids + 1
+        Numbers are dense, so existence is monotone: the last one is found by galloping, and only it and its parent are
+        read. A writer never builds on a void manifest, so one that continues its parent is valid.
+        """
+        number = head.next_number
+        if await self._store.get(self.key(number)) is None:
+            return head
+        last = await self._last(number)
+        voids = 0
+        while last - voids > head.number:
+            found = await self._continuing(last - voids, head)
+            if found is not None:
+                # Another process's manifest may be visible before its directory entry is durable.
+                await self._store.settle(self.key(found.number))
+                return msgspec.structs.replace(found, voids=voids)
+            voids += 1
+            if voids > _VOID_MAX:
+                raise CorruptData(f"{voids} manifests in a row before {last} do not continue the chain")
+        return msgspec.structs.replace(head, voids=last - head.number)
+
+    async def _last(self, known: int) -> int:
+        """The highest number that exists; `known` does."""
+        absent, reach = None, 1
+        while absent is None:
+            probes = [known + (1 << shift) for shift in range(reach)]
+            found = await self._exist(probes)
+            absent = next((number for number, there in zip(probes, found, strict=True) if not there), None)
+            known = max([known, *(number for number, there in zip(probes, found, strict=True) if there)])
+            reach = min(reach * 3, _GALLOP_MAX)
+        while absent - known > 1:
+            step = max(1, (absent - known) // _REFINE)
+            probes = list(range(known + step, absent, step))
+            found = await self._exist(probes)
+            absent = next((number for number, there in zip(probes, found, strict=True) if not there), absent)
+            known = max([known, *(number for number, there in zip(probes, found, strict=True) if there)])
+        return known
+
+    async def _exist(self, numbers: list[int]) -> list[bool]:
+        infos = await asyncio.gather(*(self._store.head(self.key(number)) for number in numbers))
+        return [info is not None for info in infos]
+
+    async def _continuing(self, number: int, head: Head) -> Head | None:
+        """The manifest with this number if it continues the one it names as its parent."""
+        found = await self.read(number)
+        if found is None:
+            raise CorruptData(f"manifest {number} was there and is gone")
+        previous = found.manifest.previous_manifest_path
+        if previous is None:
+            return None
+        between = range(int(previous[-25:-5]) + 1, number)
+        # Whoever skips a number says that it is void; when one of them is not, this one is.
+        if len(between) > _VOID_MAX or any([await self._continuing(one, head) for one in between]):
+            return None
+        if previous == self.key(head.number):
+            return found if found.manifest.parent_hash == head.raw_hash else None
+        parent = await self._store.get(paths.Key(previous))
+        return found if parent is not None and hash_text(parent.body) == found.manifest.parent_hash else None
 
     def _head(self, number: int, found: StoredObject) -> Head:
         manifest = decode_manifest(found.body)

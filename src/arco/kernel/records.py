@@ -4,8 +4,11 @@ They lie in the same chain as the domains' tables, so they are atomic with them,
 like them. Sources: catalog.md 2.11 (`commits.parquet`), 3.6; architecture.md "Group commit".
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
+from arco.core.errors import invariant
+from arco.kernel.fold import Domain
 from arco.kernel.spec import Row, TableSpec
 
 KERNEL_DOMAIN: Final = "catalog"
@@ -83,3 +86,12 @@ IDEMPOTENCY: Final = TableSpec(
 )
 
 KERNEL_TABLES: Final = (COMMITS, OBJECT_HISTORY, OUTCOMES, IDEMPOTENCY)
+
+
+def all_specs(domains: Sequence[Domain]) -> dict[str, TableSpec[Any]]:
+    """Every table of a chain by name: the kernel's and its domains'."""
+    specs: dict[str, TableSpec[Any]] = {}
+    for spec in (*KERNEL_TABLES, *(table for domain in domains for table in domain.tables)):
+        invariant(spec.name not in specs, f"two tables are called {spec.name}")
+        specs[spec.name] = spec
+    return specs

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from arco.core import instant, paths
 from arco.core.clock import Clock
 from arco.core.entropy import Entropy, Ids
-from arco.core.errors import CorruptData, invariant
+from arco.core.errors import CorruptData
 from arco.core.ids import ulid_from_int, ulid_to_int
 from arco.core.offload import Offload
 from arco.kernel.cache import ScopedCache
@@ -20,7 +20,7 @@ from arco.kernel.manifest import Manifest, encode
 from arco.kernel.merge import TreeMerger, WrittenObject, edits_of
 from arco.kernel.pointers import PointerKeeper
 from arco.kernel.publish import Publisher, Undecided
-from arco.kernel.records import KERNEL_TABLES
+from arco.kernel.records import all_specs
 from arco.kernel.spec import TableSpec
 from arco.kernel.state import ChainState, Loaded
 from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure
@@ -52,15 +52,6 @@ class Ports(Protocol):
     def offload(self) -> Offload: ...
     @property
     def log(self) -> EventLog: ...
-
-
-def all_specs(domains: Sequence[Domain]) -> dict[str, TableSpec[Any]]:
-    """Every table of a chain by name: the kernel's and its domains'."""
-    specs: dict[str, TableSpec[Any]] = {}
-    for spec in (*KERNEL_TABLES, *(table for domain in domains for table in domain.tables)):
-        invariant(spec.name not in specs, f"two tables are called {spec.name}")
-        specs[spec.name] = spec
-    return specs
 
 
 class Workshop:

@@ -1,0 +1,39 @@
+"""Which roles a process serves: one, or all of them in one process, each on its own port with the same HTTP contract.
+
+The only difference between the two is the transport from api to compactor: in one process it goes straight to the ASGI app.
+"""
+
+from collections.abc import Mapping
+
+from arco.clients.compactor import InProcessTransport
+from arco.config.settings import Settings
+from arco.config.variables import ALL, API, COMPACTOR, ROLES
+from arco.roles.process import Process
+from arco.roles.served import ServedRole
+
+
+def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> list[ServedRole]:
+    """The roles of this process, in the order in which they drain: who calls comes before who is called."""
+    if settings.role != ALL:
+        return [_one(settings.role, settings, process, environ)]
+    compactor = _one(COMPACTOR, settings, process, environ)
+    # Each role imports only what it needs; the api alone loads the query room.
+    from arco.roles import api  # noqa: PLC0415  # see above
+
+    front = api.build(settings, process, environ, transport=InProcessTransport(compactor.app))
+    others = [_one(role, settings, process, environ) for role in ROLES if role not in (API, COMPACTOR)]
+    return [front, *others, compactor]
+
+
+def _one(role: str, settings: Settings, process: Process, environ: Mapping[str, str]) -> ServedRole:
+    if role == API:
+        from arco.roles import api  # noqa: PLC0415  # a compactor does not pay for the api's imports
+
+        return api.build(settings, process, environ)
+    if role == COMPACTOR:
+        from arco.roles import compactor  # noqa: PLC0415  # an api does not pay for the compactor's
+
+        return compactor.build(settings, process, environ)
+    from arco.roles import waiting  # noqa: PLC0415  # see above
+
+    return waiting.build(role, settings, process, environ)

@@ -1,0 +1,159 @@
+"""The api role: everything public, over the read model, the ledger and its compactor (architecture.md, Roles)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import arco
+from arco.clients.compactor import CompactorClient, HttpTransport, Transport
+from arco.config.settings import AUTH_DEBUG, AUTH_DEVELOPMENT, AuthSettings, Settings
+from arco.core.clock import Clock
+from arco.core.scope import Scope
+from arco.domains.catalog.queries import find_table
+from arco.edge.app import AppParts, Mounted, build_app
+from arco.edge.auth import Authenticator, DebugHeaders, DevelopmentScope
+from arco.edge.context import ApiServices
+from arco.edge.cors import CorsRules
+from arco.edge.health import Health, version_view
+from arco.edge.lifecycle import Lifecycle
+from arco.edge.openapi import ApiInfo, openapi_endpoint
+from arco.edge.pages import CursorCodec
+from arco.edge.probes import health_endpoints, metrics_endpoint
+from arco.edge.rates import Rate, RateLimits
+from arco.edge.reference import reference_endpoints
+from arco.edge.tokens import BearerTokens, TokenRules
+from arco.kernel.ledger import LedgerDesk
+from arco.kernel.records import COMMITS
+from arco.query.files import StoreFiles
+from arco.query.relations import public_relations
+from arco.query.service import WORKERS, QueryService
+from arco.roles.health import storage_check
+from arco.roles.process import PerScope, Process, derived_secret, domains
+from arco.roles.served import ServedRole
+from arco.routes.public import API_ENDPOINTS
+
+ROLE: Final = "api"
+PREFIX: Final = "/api/v1"
+
+
+def build(
+    settings: Settings, process: Process, environ: Mapping[str, str], *, transport: Transport | None = None
+) -> ServedRole:
+    """The api; `transport` reaches a compactor of the same process, otherwise its URL is called."""
+    lifecycle = Lifecycle()
+    http = None if transport else _http_transport(settings)
+    services = make_services(settings, process, transport or http)
+    health = Health(
+        [storage_check(process.store)],
+        role=ROLE,
+        version=arco.__version__,
+        clock=process.clock,
+        log=process.log,
+        lifecycle=lifecycle,
+    )
+    endpoints = mounted(settings, process, health, environ)
+    parts = AppParts(
+        role=ROLE,
+        clock=process.clock,
+        ids=process.ids,
+        log=process.log,
+        registry=process.registry,
+        lifecycle=lifecycle,
+        authenticator=authenticator(settings.auth, process.clock),
+        actor_key=_bytes(settings.value("ARCO_AUDIT_ACTOR_HMAC_KEY")),
+        cors=_cors(settings),
+        rates=_rates(settings, process.clock),
+    )
+    app = build_app(endpoints, services, parts)
+
+    async def close() -> None:
+        services.query.close()
+        if http is not None:
+            await http.close()
+
+    return ServedRole(role=ROLE, app=app, lifecycle=lifecycle, health=health, close=close)
+
+
+def mounted(settings: Settings, process: Process, health: Health, environ: Mapping[str, str]) -> Sequence[Mounted]:
+    """Every endpoint of the api with its prefix, the document that describes them included."""
+    version = version_view(environ, service="arco-api", package_version=arco.__version__)
+    own = [
+        *health_endpoints(health, version),
+        metrics_endpoint(
+            process.registry,
+            secret=settings.value("ARCO_METRICS_SECRET"),
+            public_posture=settings.posture == "public",
+        ),
+        *reference_endpoints(),
+    ]
+    found: list[Mounted] = [("", endpoint) for endpoint in own]
+    found += [(PREFIX, endpoint) for endpoint in API_ENDPOINTS]
+    info = ApiInfo(title="arco", version=arco.__version__)
+    return [*found, ("", openapi_endpoint(found, info))]
+
+
+def make_services(settings: Settings, process: Process, transport: Any) -> ApiServices:
+    """What the handlers are given."""
+
+    def desk(scope: Scope) -> LedgerDesk:
+        store = process.scoped_store(scope, ROLE)
+        client = CompactorClient(transport, scope, process.clock)
+        return LedgerDesk(store, client, clock=process.clock, ids=process.ids)
+
+    secret = settings.value("ARCO_CURSOR_SECRET")
+    return ApiServices(
+        clock=process.clock,
+        ids=process.ids,
+        reader_for=PerScope(lambda scope: process.reader(scope, ROLE)),
+        desk_for=PerScope(desk),
+        cursors=CursorCodec(_bytes(secret) or derived_secret("arco-cursors", settings.auth.key or settings.storage)),
+        query=_query_service(settings, process),
+    )
+
+
+def authenticator(auth: AuthSettings, clock: Clock) -> Authenticator:
+    """Who decides who is asking."""
+    if auth.mode == AUTH_DEVELOPMENT:
+        return DevelopmentScope()
+    if auth.mode == AUTH_DEBUG:
+        return DebugHeaders()
+    rules = TokenRules(
+        issuer=auth.issuer,
+        audience=auth.audience,
+        tenant_claim=auth.tenant_claim,
+        workspace_claim=auth.workspace_claim,
+        user_claim=auth.user_claim,
+        groups_claim=auth.groups_claim,
+    )
+    return BearerTokens(auth.key, auth.mode, rules, clock)
+
+
+def _query_service(settings: Settings, process: Process) -> QueryService:
+    specs = [spec for domain in domains() for spec in domain.tables]
+    return QueryService(
+        public_relations([*specs, COMMITS]),
+        find_table,
+        lambda scope: StoreFiles(process.scoped_store(scope, ROLE), process.local_root(scope)),
+        workers=settings.value("ARCO_QUERY_WORKERS") or WORKERS,
+    )
+
+
+def _http_transport(settings: Settings) -> HttpTransport:
+    token = settings.value("ARCO_COMPACTOR_AUTH_STATIC_BEARER_TOKEN")
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    return HttpTransport(settings.value("ARCO_COMPACTOR_URL"), headers)
+
+
+def _cors(settings: Settings) -> CorsRules | None:
+    origins = settings.value("ARCO_CORS_ALLOWED_ORIGINS")
+    return CorsRules(tuple(origins), settings.value("ARCO_CORS_MAX_AGE_SECONDS")) if origins else None
+
+
+def _rates(settings: Settings, clock: Clock) -> RateLimits | None:
+    """Without credentials there is one developer on loopback, and no limits (architecture.md, Local conventions)."""
+    if settings.auth.mode == AUTH_DEVELOPMENT:
+        return None
+    return RateLimits(clock, Rate(settings.value("ARCO_RATE_DEFAULT_PER_MIN"), settings.value("ARCO_RATE_BURST")))
+
+
+def _bytes(secret: str | bytes | None) -> bytes | None:
+    return secret.encode() if isinstance(secret, str) else secret

@@ -1,0 +1,111 @@
+"""The compactor role: sole writer of its scopes' chains, served on its own port (architecture.md, Roles)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+import arco
+from arco.config.settings import Settings
+from arco.core import instant
+from arco.core.scope import Scope
+from arco.edge.app import AppParts, build_app
+from arco.edge.auth import InternalCaller
+from arco.edge.codec import reply
+from arco.edge.endpoint import Endpoint
+from arco.edge.health import Health, version_view
+from arco.edge.lifecycle import Lifecycle
+from arco.edge.probes import health_endpoints, metrics_endpoint
+from arco.kernel.chain import CATALOG_CHAIN
+from arco.kernel.compactors import Compactors
+from arco.kernel.workshop import Workshop
+from arco.roles.health import storage_check
+from arco.roles.process import Process, domains
+from arco.roles.served import ServedRole
+from arco.routes.internal import compaction
+
+ROLE: Final = "compactor"
+BODY_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+class CompactorReadyView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Readiness of a compactor (catalog.md 3.7). It is ready as soon as storage answers: scale to zero is a feature."""
+
+    ready: bool
+    healthy: bool
+    successful_compactions: int = 0
+    failed_compactions: int = 0
+    compaction_in_progress: bool = False
+    last_successful_compaction: str | None = None
+    message: str | None = None
+
+
+def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> ServedRole:
+    """The compactor of the configured scope, or of every scope it is asked for when none is configured."""
+    lifecycle = Lifecycle()
+    compactors = make_compactors(process, only=settings.scope, idle_merge_ms=settings.value("ARCO_IDLE_MERGE_MS"))
+    health = Health(
+        [storage_check(process.store)],
+        role=ROLE,
+        version=arco.__version__,
+        clock=process.clock,
+        log=process.log,
+        lifecycle=lifecycle,
+    )
+    version = version_view(environ, service="arco-compactor", package_version=arco.__version__)
+    endpoints: Sequence[Endpoint] = [
+        *health_endpoints(health, version, ready=_ready(health, compactors)),
+        metrics_endpoint(process.registry, secret=settings.value("ARCO_METRICS_SECRET")),
+        *compaction.ENDPOINTS,
+    ]
+    parts = AppParts(
+        role=ROLE,
+        clock=process.clock,
+        ids=process.ids,
+        log=process.log,
+        registry=process.registry,
+        lifecycle=lifecycle,
+        authenticator=InternalCaller(settings.value("ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN"), only=settings.scope),
+        body_bytes_max=BODY_BYTES_MAX,
+    )
+    services = compaction.CompactorServices(compactors, process.clock)
+    app = build_app([("", endpoint) for endpoint in endpoints], services, parts)
+    return ServedRole(role=ROLE, app=app, lifecycle=lifecycle, health=health, close=compactors.stop)
+
+
+def make_compactors(process: Process, *, only: Scope | None, idle_merge_ms: int) -> Compactors:
+    """The compactors of a process."""
+
+    def workshop_for(scope: Scope) -> Workshop:
+        return Workshop(
+            process.scoped_store(scope, ROLE),
+            CATALOG_CHAIN,
+            domains(),
+            ports=process,
+            cache=process.scoped_cache(scope),
+            grace_ms=process.grace_ms,
+        )
+
+    return Compactors(workshop_for, only=only, idle_merge_ms=idle_merge_ms)
+
+
+def _ready(health: Health, compactors: Compactors):  # type: ignore[no-untyped-def]  # a Starlette handler
+    async def ready(_request: Request) -> Response:
+        found = await health.readiness()
+        fine = found.status != "not_ready"
+        running = compactors.running
+        last = max((one.last_published_ms or 0 for one in running), default=0)
+        view = CompactorReadyView(
+            ready=fine,
+            healthy=fine,
+            successful_compactions=sum(one.published for one in running),
+            failed_compactions=sum(one.failed for one in running),
+            compaction_in_progress=any(one.pending_units for one in running),
+            last_successful_compaction=instant.http_text(last) if last else None,
+            message=None if fine else "Service starting up",
+        )
+        return reply(view, 200 if fine else 503)
+
+    return ready

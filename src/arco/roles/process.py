@@ -1,0 +1,117 @@
+"""What every role of a process is made of: the outside world (clock, ids, storage, threads) and the rooms over it.
+
+Nothing else in arco names a concrete adapter. A process has one store, one cache and one registry however many roles it
+runs; each role sees the store through its own capabilities.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from arco.core.clock import Clock, SystemClock
+from arco.core.entropy import Entropy, Ids, MintedIds, SystemEntropy
+from arco.core.log import LineLog, Log, standard_output
+from arco.core.metrics import Registry
+from arco.core.offload import Offload, Threads
+from arco.core.scope import Scope
+from arco.domains.catalog.fold import CatalogDomain
+from arco.domains.lineage.fold import LineageDomain
+from arco.kernel.cache import ObjectCache, ScopedCache
+from arco.kernel.chain import CATALOG_CHAIN, Chain
+from arco.kernel.loader import Loader
+from arco.kernel.reader import ChainReader
+from arco.kernel.records import all_specs
+from arco.storage.capabilities import Role
+from arco.storage.local import LocalStore
+from arco.storage.locate import store_from_url
+from arco.storage.port import ObjectStore
+from arco.storage.scoped import RoleStore, TenantStore
+
+OFFLOAD_THREADS: Final = 2
+CACHE_BYTES: Final = 96 * 1024 * 1024
+"""Decoded segments, pages and deltas of all scopes; `ARCO_CACHE_BYTES`."""
+
+GRACE_MS: Final = 24 * 3600 * 1000
+"""How long superseded objects stay; knowledge of the head is believed for a quarter of it."""
+
+
+def domains() -> tuple[Any, ...]:
+    """The domains of the compactor's chain."""
+    return (CatalogDomain(), LineageDomain())
+
+
+class Process(msgspec.Struct, kw_only=True):
+    """The outside world of one process."""
+
+    clock: Clock
+    entropy: Entropy
+    ids: Ids
+    offload: Offload
+    log: Log
+    registry: Registry
+    store: ObjectStore
+    cache: ObjectCache
+    grace_ms: int = GRACE_MS
+
+    def scoped_store(self, scope: Scope, role: Role) -> ObjectStore:
+        """A scope's objects as one role may use them."""
+        return RoleStore(TenantStore(self.store, scope), role)
+
+    def local_root(self, scope: Scope) -> str | None:
+        """The folder of this machine that holds a scope's objects, when they are files."""
+        return str(self.store.root / scope.prefix) if isinstance(self.store, LocalStore) else None
+
+    def scoped_cache(self, scope: Scope) -> ScopedCache:
+        """The part of the cache that belongs to a scope."""
+        return ScopedCache(self.cache, scope.prefix)
+
+    def reader(self, scope: Scope, role: Role) -> ChainReader:
+        """A reader of a scope's compactor chain."""
+        store = self.scoped_store(scope, role)
+        loader = Loader(store, self.scoped_cache(scope), all_specs(domains()))
+        return ChainReader(Chain(store, CATALOG_CHAIN), loader, clock=self.clock, grace_ms=self.grace_ms)
+
+
+def make_process(storage: str, *, log: Log | None = None, cache_bytes: int = CACHE_BYTES) -> Process:
+    """The real outside world over the store a URL names. Raises `InvalidInput` for a URL that names none."""
+    clock, entropy = SystemClock(), SystemEntropy()
+    return Process(
+        clock=clock,
+        entropy=entropy,
+        ids=MintedIds(clock, entropy),
+        offload=Threads(OFFLOAD_THREADS),
+        log=log or LineLog(clock, standard_output),
+        registry=Registry(),
+        store=store_from_url(storage),
+        cache=ObjectCache(cache_bytes),
+    )
+
+
+T = TypeVar("T")
+
+
+class PerScope(Generic[T]):
+    """One thing for each scope, made when first asked for; the longest unasked leaves when there are too many."""
+
+    def __init__(self, make: Callable[[Scope], T], *, most: int = 1_000) -> None:
+        self._make = make
+        self._most = most
+        self._made: OrderedDict[Scope, T] = OrderedDict()
+
+    def __call__(self, scope: Scope) -> T:
+        found = self._made.get(scope)
+        if found is None:
+            found = self._made[scope] = self._make(scope)
+            if len(self._made) > self._most:
+                self._made.popitem(last=False)
+        else:
+            self._made.move_to_end(scope)
+        return found
+
+
+def derived_secret(label: str, material: str) -> bytes:
+    """A secret for one purpose made from another one, so that processes that share the one agree on the other."""
+    return hashlib.sha256(f"{label}\0{material}".encode()).digest()

@@ -1,0 +1,159 @@
+"""`arco serve`: configuration, sockets, roles, signals, and an orderly end (operations.md 6).
+
+Start: configuration (every problem at once, exit 78), storage (exit 69), sockets, serve. End on SIGTERM or SIGINT: drain, answer
+what is in flight, finish what the compactor has queued, exit 0; a second signal exits at once, which is safe by design.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import arco
+from arco.config.problems import EXIT_CODE, Problems
+from arco.config.settings import AUTH_DEVELOPMENT, Settings, load
+from arco.config.variables import ALL, API
+from arco.core.clock import SystemClock
+from arco.core.errors import InvalidInput
+from arco.core.log import LineLog, standard_output
+from arco.edge.server import Listener, PortTaken, bind, run as run_loop, serve as serve_app
+from arco.roles import all_roles
+from arco.roles.process import Process, make_process
+from arco.roles.served import ServedRole
+
+EXIT_STORAGE: Final = 69
+EXIT_PORT: Final = 1
+EXIT_UNFINISHED: Final = 75
+_BEAT_MS: Final = 5_000
+
+
+def run(role: str | None, overrides: Mapping[str, str]) -> int:
+    """Serve one role, or all of them, until told to stop; the exit code."""
+    environ = {**os.environ, **overrides}
+    settings = load(role or ALL, environ, _read_file)
+    if isinstance(settings, Problems):
+        sys.stderr.write(settings.text())
+        return EXIT_CODE
+    for warning in settings.warnings:
+        sys.stderr.write(f"arco: {warning}\n")
+    log = LineLog(SystemClock(), standard_output, level=settings.log_level, text=settings.log_format == "text")
+    try:
+        process = make_process(settings.storage, log=log, cache_bytes=settings.value("ARCO_CACHE_BYTES"))
+        listeners = _bind_all(settings)
+    except InvalidInput as error:
+        sys.stderr.write(f"arco: ARCO_STORAGE_BUCKET: {error.message}\n")
+        return EXIT_STORAGE
+    except PortTaken as error:
+        sys.stderr.write(f"arco: {error}\nAnother server may be running; choose another port with --port, or 0 for any.\n")
+        return EXIT_PORT
+    return run_loop(lambda: _main(settings, process, listeners, environ))
+
+
+def _read_file(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _bind_all(settings: Settings) -> dict[str, Listener]:
+    bound: dict[str, Listener] = {}
+    try:
+        for role, port in settings.ports.items():
+            bound[role] = bind(settings.host, port)
+    except PortTaken:
+        for listener in bound.values():
+            listener.socket.close()
+        raise
+    return bound
+
+
+async def _main(
+    settings: Settings, process: Process, listeners: Mapping[str, Listener], environ: Mapping[str, str]
+) -> int:
+    roles = all_roles.build(settings, process, environ)
+    stop = _Signals(roles)
+    stops = {served.role: asyncio.Event() for served in roles}
+    serving = {
+        served.role: asyncio.create_task(
+            serve_app(
+                served.app,
+                listeners[served.role],
+                shutdown=stops[served.role],
+                grace_s=settings.shutdown_timeout_s,
+                log=process.log,
+            )
+        )
+        for served in roles
+    }
+    beating = asyncio.create_task(_beat(process, roles))
+    # What was made so far lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    _announce(settings, listeners)
+    first_end = asyncio.create_task(asyncio.wait(serving.values(), return_when=asyncio.FIRST_COMPLETED))
+    await asyncio.wait({asyncio.create_task(stop.asked.wait()), first_end}, return_when=asyncio.FIRST_COMPLETED)
+    code = await _end(settings, roles, stops, serving)
+    beating.cancel()
+    return code
+
+
+async def _end(
+    settings: Settings,
+    roles: Sequence[ServedRole],
+    stops: Mapping[str, asyncio.Event],
+    serving: Mapping[str, "asyncio.Task[None]"],
+) -> int:
+    for served in roles:
+        if served.role == API or len(roles) == 1:
+            served.lifecycle.drain()
+    await asyncio.sleep(settings.drain_delay_s)
+    unfinished = 0
+    for served in roles:
+        served.lifecycle.drain()
+        stops[served.role].set()
+        await asyncio.wait({serving[served.role]}, timeout=settings.shutdown_timeout_s)
+        unfinished += served.lifecycle.in_flight
+        await served.close()
+    if unfinished:
+        sys.stderr.write(f"arco: stopped with {unfinished} unfinished requests\n")
+    return EXIT_UNFINISHED if unfinished else 0
+
+
+class _Signals:
+    """The first signal asks for an orderly end, the second one ends."""
+
+    def __init__(self, roles: Sequence[ServedRole]) -> None:
+        self.asked = asyncio.Event()
+        self._roles = roles
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in its loop
+                loop.add_signal_handler(number, self._received, number)
+
+    def _received(self, number: int) -> None:
+        if self.asked.is_set():
+            # Safe by design: every step is crash-safe, and whoever asks twice does not want to wait.
+            os._exit(128 + number)
+        self.asked.set()
+
+
+async def _beat(process: Process, roles: Sequence[ServedRole]) -> None:
+    while True:
+        for served in roles:
+            served.health.beat()
+        await process.clock.sleep_ms(_BEAT_MS)
+
+
+def _announce(settings: Settings, listeners: Mapping[str, Listener]) -> None:
+    """One line that says where everything is."""
+    places = "  ".join(f"{role} {listener.url}" for role, listener in listeners.items())
+    line = f"arco {arco.__version__} ready: {places}  storage {settings.storage}"
+    if API in listeners:
+        line += f"  reference {listeners[API].url}/docs"
+    if settings.auth.mode == AUTH_DEVELOPMENT and API in listeners:
+        line += "  (development scope: tenant local, workspace default, no credentials)"
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
