@@ -72,7 +72,7 @@ class PointerKeeper:
         return [
             domain
             for domain in self._spec.domains
-            if self._written.get(domain, -1) < (head.number if domain == first else int(changed.get(domain, "0")))
+            if self._written.get(domain, 0) < (head.number if domain == first else int(changed.get(domain, "0")))
         ]
 
     async def _write_all(self, head: Head) -> None:
