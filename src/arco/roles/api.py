@@ -7,8 +7,10 @@ import arco
 from arco.clients.compactor import CompactorClient, HttpTransport, Transport
 from arco.config.settings import AUTH_DEBUG, AUTH_DEVELOPMENT, AuthSettings, Settings
 from arco.core.clock import Clock
+from arco.core.errors import NotFound
 from arco.core.scope import Scope
-from arco.domains.catalog.queries import find_table
+from arco.domains.catalog.queries import get_table
+from arco.domains.catalog.rows import TableRow
 from arco.edge.app import AppParts, Mounted, build_app
 from arco.edge.auth import Authenticator, DebugHeaders, DevelopmentScope
 from arco.edge.context import ApiServices
@@ -22,6 +24,7 @@ from arco.edge.rates import Rate, RateLimits
 from arco.edge.reference import reference_endpoints
 from arco.edge.tokens import BearerTokens, TokenRules
 from arco.kernel.ledger import LedgerDesk
+from arco.kernel.reading import Snapshot
 from arco.kernel.records import COMMITS
 from arco.query.files import StoreFiles
 from arco.query.relations import public_relations
@@ -29,7 +32,7 @@ from arco.query.service import WORKERS, QueryService
 from arco.roles.health import storage_check
 from arco.roles.process import PerScope, Process, derived_secret, domains
 from arco.roles.served import ServedRole
-from arco.routes.public import API_ENDPOINTS
+from arco.routes.public.everything import API_ENDPOINTS
 
 ROLE: Final = "api"
 PREFIX: Final = "/api/v1"
@@ -83,11 +86,11 @@ def mounted(settings: Settings, process: Process, health: Health, environ: Mappi
             secret=settings.value("ARCO_METRICS_SECRET"),
             public_posture=settings.posture == "public",
         ),
-        *reference_endpoints(),
+        *reference_endpoints(arco.__version__),
     ]
     found: list[Mounted] = [("", endpoint) for endpoint in own]
     found += [(PREFIX, endpoint) for endpoint in API_ENDPOINTS]
-    info = ApiInfo(title="arco", version=arco.__version__)
+    info = ApiInfo(title="arco", version=arco.__version__, anonymous=settings.auth.mode == AUTH_DEVELOPMENT)
     return [*found, ("", openapi_endpoint(found, info))]
 
 
@@ -131,10 +134,17 @@ def _query_service(settings: Settings, process: Process) -> QueryService:
     specs = [spec for domain in domains() for spec in domain.tables]
     return QueryService(
         public_relations([*specs, COMMITS]),
-        find_table,
+        _find_table,
         lambda scope: StoreFiles(process.scoped_store(scope, ROLE), process.local_root(scope)),
         workers=settings.value("ARCO_QUERY_WORKERS") or WORKERS,
     )
+
+
+async def _find_table(snapshot: Snapshot, catalog: str, schema: str, table: str) -> TableRow | None:
+    try:
+        return await get_table(snapshot, catalog, schema, table)
+    except NotFound:
+        return None
 
 
 def _http_transport(settings: Settings) -> HttpTransport:

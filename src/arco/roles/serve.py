@@ -22,7 +22,7 @@ from arco.core.errors import InvalidInput
 from arco.core.log import LineLog, standard_output
 from arco.edge.server import Listener, PortTaken, bind, run as run_loop, serve as serve_app
 from arco.roles import all_roles
-from arco.roles.process import Process, make_process
+from arco.roles.process import CACHE_BYTES, Process, make_process
 from arco.roles.served import ServedRole
 
 EXIT_STORAGE: Final = 69
@@ -42,7 +42,7 @@ def run(role: str | None, overrides: Mapping[str, str]) -> int:
         sys.stderr.write(f"arco: {warning}\n")
     log = LineLog(SystemClock(), standard_output, level=settings.log_level, text=settings.log_format == "text")
     try:
-        process = make_process(settings.storage, log=log, cache_bytes=settings.value("ARCO_CACHE_BYTES"))
+        process = make_process(settings.storage, log=log, cache_bytes=settings.value("ARCO_CACHE_BYTES") or CACHE_BYTES)
         listeners = _bind_all(settings)
     except InvalidInput as error:
         sys.stderr.write(f"arco: ARCO_STORAGE_BUCKET: {error.message}\n")

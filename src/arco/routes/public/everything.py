@@ -1,0 +1,30 @@
+"""All routes below `/api/v1`, in the order the reference shows them."""
+
+from typing import Final
+
+from arco.edge.endpoint import Endpoint
+from arco.routes.public import (
+    catalogs,
+    history,
+    inventory,
+    lineage,
+    namespace_tables,
+    namespaces,
+    outcomes,
+    query,
+    schemas,
+    tables,
+)
+
+API_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *catalogs.routes,
+    *inventory.routes,
+    *schemas.routes,
+    *tables.routes,
+    *namespaces.routes,
+    *namespace_tables.routes,
+    *history.routes,
+    *lineage.routes,
+    *query.ENDPOINTS,
+    *outcomes.routes,
+)
