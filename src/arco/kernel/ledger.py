@@ -7,7 +7,7 @@ bytes, so that nothing is read back. Source: architecture.md "Group commit"; rel
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, assert_never
 
 import msgspec
 
@@ -20,7 +20,7 @@ from arco.core.limits import BATCH_UNITS_MAX, COMMAND_DEADLINE_MS, QUEUE_UNITS_M
 from arco.kernel.desk import UnitDraft
 from arco.kernel.envelope import Envelope, Unit, encode_units, event_key
 from arco.kernel.fold import Outcome
-from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure
+from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure, WriteRefused
 
 _APPENDS_IN_FLIGHT: Final = 4
 _TRIES: Final = 6
@@ -140,7 +140,14 @@ class LedgerDesk:
         key = paths.ledger_object(domain, units[0].unit_id)
         cause = ""
         for attempt in range(_TRIES):
-            match await self._store.put(key, body, when=Absent()):
+            try:
+                outcome = await self._store.put(key, body, when=Absent())
+            except WriteRefused as refused:
+                if not cause:
+                    raise
+                # This try provably failed, an earlier one may not have.
+                outcome = Unsure(str(refused))
+            match outcome:
                 case Stored():
                     return LedgerBody(key, sha256_hex(body), body)
                 case Lost():
@@ -149,6 +156,8 @@ class LedgerDesk:
                     cause = "the ledger could not be read back"
                 case Unsure(cause=text):
                     cause = text
+                case _:
+                    assert_never(outcome)
             await self._clock.sleep_ms(_BACKOFF_MS << attempt)
         sentence = f"it is not known whether the event was recorded: {cause}"
         raise OutcomeUnknown(sentence, event_id=units[0].unit_id)
@@ -156,6 +165,8 @@ class LedgerDesk:
     async def _is_ours(self, key: paths.Key, body: bytes) -> bool:
         try:
             found = await self._store.get(key)
+            # What is only seen may not be durable yet.
+            await self._store.settle(key)
         except StorageUnavailable:
             return False
         if found is not None and found.body != body:
@@ -193,6 +204,8 @@ def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
 def _copied(error: Exception) -> Exception:
     if isinstance(error, OutcomeUnknown | Overloaded | Unavailable | CorruptData):
         return type(error)(error.message, **error.details)
+    if isinstance(error, StorageUnavailable):
+        return type(error)(*error.args)
     return error
 
 

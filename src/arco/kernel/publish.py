@@ -11,7 +11,7 @@ import msgspec
 from arco.core.clock import Clock
 from arco.kernel.chain import Chain, Head
 from arco.kernel.manifest import Manifest, encode, hash_text
-from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure
+from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure, WriteRefused
 
 _TRIES: Final = 8
 _BACKOFF_MS: Final = 50
@@ -56,7 +56,13 @@ class Publisher:
         key = self._chain.key(manifest.number)
         cause = ""
         for attempt in range(_TRIES):
-            outcome = await self._store.put(key, body, when=Absent())
+            try:
+                outcome = await self._store.put(key, body, when=Absent())
+            except WriteRefused as refused:
+                if not cause:
+                    raise
+                # This try provably failed, an earlier one may not have.
+                outcome = Unsure(str(refused))
             match outcome:
                 case Stored(version=version):
                     return await self._believed(Head(manifest, hash_text(body), version), parent, parent_seen_ms)
@@ -78,6 +84,8 @@ class Publisher:
     ) -> PublishOutcome | None:
         try:
             present = await self._chain.read(manifest.number)
+            # What is only seen may not be durable yet.
+            await self._store.settle(self._chain.key(manifest.number))
         except StorageUnavailable:
             return None
         if present is None:

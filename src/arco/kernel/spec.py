@@ -5,6 +5,8 @@ Pure: no Arrow here (`kernel.codec` turns a spec into an Arrow schema). Field ty
 by field, text by UTF-8 bytes (which is code-point order).
 """
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Annotated, Any, Final, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -56,11 +58,12 @@ class TableSpec(Generic[R]):
         self.private = private
         self.fields = tuple(_fields(row))
         names = [field.name for field in self.fields]
+        self._key_getter = _key_getter(key)
         self.key_indexes = tuple(names.index(part) for part in key)
 
     def key_of(self, row: R) -> RowKey:
         """The key of a row."""
-        return tuple(getattr(row, part) for part in self.key)
+        return self._key_getter(row)
 
     @property
     def public_fields(self) -> tuple[FieldSpec, ...]:
@@ -71,9 +74,9 @@ class TableSpec(Generic[R]):
         return f"TableSpec({self.name!r})"
 
 
-def prefix_matches(key: RowKey, prefix: RowKey) -> bool:
-    """True when `key` begins with `prefix`."""
-    return key[: len(prefix)] == prefix
+def _key_getter(key: tuple[str, ...]) -> Callable[[Row], RowKey]:
+    getter: Callable[[Row], Any] = attrgetter(*key)
+    return getter if len(key) > 1 else lambda row: (getter(row),)
 
 
 def _fields(row: type[Row]) -> list[FieldSpec]:

@@ -193,6 +193,7 @@ async def _write(store: ObjectStore, clock: Clock, item: WrittenObject) -> bool:
                 # The key is fresh, so this can only be our own write whose answer was lost.
                 found = await store.get(item.key)
                 if found is not None and found.body == item.body:
+                    await store.settle(item.key)
                     return True
                 raise CorruptData(f"{item.key} holds other bytes than the attempt that owns it")
             case Unsure():

@@ -26,9 +26,10 @@ from arco.edge.tokens import BearerTokens, TokenRules
 from arco.kernel.ledger import LedgerDesk
 from arco.kernel.reading import Snapshot
 from arco.kernel.records import COMMITS
-from arco.query.files import StoreFiles
+from arco.query.files import DataFiles, FolderFiles, StoreFiles
 from arco.query.relations import public_relations
-from arco.query.service import WORKERS, QueryService
+from arco.query.service import QueryService
+from arco.query.session import QueryLimits
 from arco.roles.health import storage_check
 from arco.roles.process import PerScope, Process, derived_secret, domains
 from arco.roles.served import ServedRole
@@ -135,9 +136,18 @@ def _query_service(settings: Settings, process: Process) -> QueryService:
     return QueryService(
         public_relations([*specs, COMMITS]),
         _find_table,
-        lambda scope: StoreFiles(process.scoped_store(scope, ROLE), process.local_root(scope)),
-        workers=settings.value("ARCO_QUERY_WORKERS") or WORKERS,
+        lambda scope: _data_files(process, scope),
+        limits=QueryLimits(
+            timeout_s=settings.value("ARCO_QUERY_TIMEOUT_SECS"),
+            memory_bytes=settings.value("ARCO_QUERY_MEMORY_MB") << 20,
+        ),
+        workers=settings.value("ARCO_QUERY_WORKERS"),
     )
+
+
+def _data_files(process: Process, scope: Scope) -> DataFiles:
+    root = process.local_root(scope)
+    return StoreFiles(process.scoped_store(scope, ROLE)) if root is None else FolderFiles(root)
 
 
 async def _find_table(snapshot: Snapshot, catalog: str, schema: str, table: str) -> TableRow | None:

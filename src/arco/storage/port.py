@@ -77,6 +77,14 @@ class StorageUnavailable(Exception):
     """A read did not get an answer; nothing is known about the object."""
 
 
+class WriteRefused(StorageUnavailable):
+    """A write or delete that provably did not happen and never will: disk full, read-only, no permission.
+
+    It speaks of this call only: an earlier attempt that was `Unsure` stays unsure. Whoever treats it like
+    `StorageUnavailable` is right too, only less precise.
+    """
+
+
 class WriteForbidden(Exception):
     """A role or a scope tried to write, or to address, what is not its own."""
 
@@ -97,16 +105,20 @@ class ObjectStore(Protocol):
         ...
 
     async def put(self, key: Key, body: bytes, *, when: Absent | Matches) -> PutOutcome:
-        """Write the whole object if the condition holds; durable when `Stored` is returned."""
+        """Write the whole object if the condition holds; durable when `Stored` is returned.
+
+        Raises `WriteRefused` when it provably did not happen for another reason than the condition.
+        """
         ...
 
     async def delete(self, key: Key, *, when: Matches) -> DeleteOutcome:
-        """Remove the object if it still has this version. `Lost(None)` when it is already gone."""
+        """Remove the object if it still has this version. `Lost(None)` when it is already gone.
+
+        Raises `WriteRefused` when it provably did not happen for another reason than the condition.
+        """
         ...
 
-    async def list_page(
-        self, prefix: str, *, after: str = "", limit: int = 1000
-    ) -> Sequence[ObjectInfo]:
+    async def list_page(self, prefix: str, *, after: str = "", limit: int = 1000) -> Sequence[ObjectInfo]:
         """Up to `limit` objects below `prefix` with keys greater than `after`, in key order.
 
         Never used on a request path. May be stale.
@@ -117,6 +129,6 @@ class ObjectStore(Protocol):
         """Make durable what has been *seen* under this key.
 
         On local disk another process's object is visible before its directory is synced; whoever acts on
-        it syncs the directory first. Nothing to do on cloud stores.
+        it syncs the directory first. Nothing to do on cloud stores. Raises `StorageUnavailable`.
         """
         ...

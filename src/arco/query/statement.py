@@ -1,0 +1,157 @@
+"""What can be said of a SQL text before any engine reads it: its tokens, its `AS OF` clause, its size.
+
+The lexer knows strings, quoted names, dollar quotes and comments, so that nothing inside them is taken for a keyword.
+It is not what keeps queries read-only (that is `query.guard` and the engine's own plan check): a text it misreads is
+refused or left alone, never let through further. Source: catalog.md 7.2, abuse-cases A-26 and A-28.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from arco.core.errors import InvalidInput
+from arco.core.limits import SQL_BYTES_MAX
+
+NOT_A_QUERY: Final = "Only SELECT/CTE queries are supported"
+OPERATORS_MAX: Final = 500
+"""Operators of one statement: planning a chain of them takes quadratic time (500: 25 ms, 4,000: 2 s)."""
+
+NESTING_MAX: Final = 50
+"""Open brackets at any point: what the engine's recursive parser takes without a deep stack."""
+
+_TOKEN: Final = re.compile(
+    r"""
+    (?P<space>\s+)
+  | (?P<line>--[^\n]*)
+  | (?P<block>/\*)
+  | (?P<escaped>[eE]'(?:[^'\\]|\\.|'')*')
+  | (?P<string>'(?:[^']|'')*')
+  | (?P<name>"(?:[^"]|"")*"|`[^`]*`)
+  | (?P<dollar>\$\w*\$)
+  | (?P<number>\d[\w.]*)
+  | (?P<word>[^\W\d]\w*)
+  | (?P<open>[(\[{])
+  | (?P<close>[)\]}])
+  | (?P<operator>[-+*/%<>=!|&^~@\#:?]+)
+  | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_SKIPPED: Final = frozenset({"space", "line", "block"})
+_OPERATOR_WORDS: Final = frozenset({"AND", "OR", "NOT", "UNION", "INTERSECT", "EXCEPT", "JOIN", "WHEN", "LIKE", "IS"})
+_QUERY_WORDS: Final = frozenset({"SELECT", "WITH", "VALUES", "FROM"})
+_COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+class Token(msgspec.Struct, frozen=True, gc=False):
+    """A piece of the text that is neither space nor comment; `start` and `end` are positions in it."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """A checked SQL text without its `AS OF` clause, whose literal is `as_of`; `query` says whether it can be one."""
+
+    sql: str
+    as_of: str | None
+    query: bool
+
+
+def read_statement(text: str) -> Statement:
+    """The statement that `text` holds. Raises `InvalidInput` with the contract's messages (catalog.md 7.2)."""
+    sql = text.strip()
+    if not sql:
+        raise InvalidInput("sql cannot be empty")
+    if len(sql.encode("utf-8", "surrogatepass")) > SQL_BYTES_MAX:
+        raise InvalidInput(f"sql exceeds max length ({SQL_BYTES_MAX} bytes)")
+    if _CONTROL.search(sql):
+        raise InvalidInput("sql must not contain control characters other than tab and line breaks")
+    tokens = list(tokenize(sql))
+    while tokens and tokens[-1].text == ";":
+        tokens.pop()
+    if not tokens:
+        raise InvalidInput("sql must contain a statement")
+    _check_size(tokens)
+    _check_no_recursion(tokens)
+    sql, tokens, as_of = _without_as_of(sql, tokens)
+    return Statement(sql, as_of, _may_be_query(tokens))
+
+
+def tokenize(sql: str) -> Iterator[Token]:
+    """The tokens of `sql` in order; an unfinished comment or string ends at the end of the text."""
+    position = 0
+    while position < len(sql):
+        match = _TOKEN.match(sql, position)
+        if match is None:
+            return
+        kind, end = match.lastgroup or "other", match.end()
+        if kind == "block":
+            end = _comment_end(sql, end)
+        elif kind == "dollar":
+            end = _dollar_end(sql, match.group(), end)
+        if kind not in _SKIPPED:
+            yield Token(kind, sql[position:end], position, end)
+        position = end
+
+
+def _comment_end(sql: str, position: int) -> int:
+    depth = 1
+    for edge in _COMMENT_EDGE.finditer(sql, position):
+        depth += 1 if edge.group() == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    return len(sql)
+
+
+def _dollar_end(sql: str, tag: str, position: int) -> int:
+    found = sql.find(tag, position)
+    return len(sql) if found < 0 else found + len(tag)
+
+
+def _check_size(tokens: list[Token]) -> None:
+    operators = depth = 0
+    for token in tokens:
+        if token.kind == "operator" or (token.kind == "word" and token.text.upper() in _OPERATOR_WORDS):
+            operators += 1
+        depth += (token.kind == "open") - (token.kind == "close")
+        if depth > NESTING_MAX:
+            raise InvalidInput(f"sql nests brackets deeper than {NESTING_MAX} levels")
+    if operators > OPERATORS_MAX:
+        raise InvalidInput(f"sql holds {operators} operators, more than the limit of {OPERATORS_MAX}")
+
+
+def _without_as_of(sql: str, tokens: list[Token]) -> tuple[str, list[Token], str | None]:
+    """The text before a trailing `AS OF <manifest id | 'time'>`, its tokens, and the literal."""
+    if len(tokens) < 4 or not (_is_word(tokens[-3], "AS") and _is_word(tokens[-2], "OF")):
+        return sql, tokens, None
+    literal = tokens[-1]
+    if literal.kind not in ("number", "string"):
+        return sql, tokens, None
+    value = literal.text if literal.kind == "number" else literal.text[1:-1].replace("''", "'")
+    return sql[: tokens[-3].start].rstrip(), tokens[:-3], value
+
+
+def _may_be_query(tokens: list[Token]) -> bool:
+    first = next((token for token in tokens if token.text != "("), None)
+    if first is None or first.kind != "word" or first.text.upper() not in _QUERY_WORDS:
+        return False
+    # `SELECT ... INTO` and `WITH x AS (INSERT INTO ...)`: INTO is a reserved word and no part of any query.
+    return not any(_is_word(token, "INTO") for token in tokens)
+
+
+def _check_no_recursion(tokens: list[Token]) -> None:
+    """Refuse `WITH RECURSIVE`: its end cannot be foreseen, and in this process it cannot be killed."""
+    for left, right in pairwise(tokens):
+        if _is_word(left, "WITH") and _is_word(right, "RECURSIVE"):
+            raise InvalidInput("recursive queries (WITH RECURSIVE) are not supported")
+
+
+def _is_word(token: Token, word: str) -> bool:
+    return token.kind == "word" and token.text.upper() == word
