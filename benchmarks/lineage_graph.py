@@ -33,10 +33,10 @@ def edge_table(edges: int, nodes: int, rng: random.Random) -> pa.Table:
     names = [f"{name[:8]}-{name[8:12]}-7{name[13:16]}-{name[16:20]}-{name[20:]}" for name in names]
     runs: list[str | None] = [None, *(f"run-{number:06d}" for number in range(2_000))]
 
-    def node() -> str:
+    def hub() -> str:
         return names[int(nodes * rng.random() ** SKEW)]
 
-    rows = sorted((node(), f"{rng.getrandbits(256):064x}", node(), rng.choice(runs)) for _ in range(edges))
+    rows = sorted((hub(), f"{rng.getrandbits(256):064x}", rng.choice(names), rng.choice(runs)) for _ in range(edges))
     columns = {
         "id": [row[1] for row in rows],
         "source_id": [row[0] for row in rows],

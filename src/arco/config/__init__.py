@@ -1,1 +1,1 @@
-"""Configuration: one table of variables, one pure loader."""
+"""Configuration: one table of variables, and a pure function from an environment to settings or to every problem."""

@@ -1,1 +1,1 @@
-"""The flights demo: real data, written and registered through the public API."""
+"""The demo: a year of real flights as a lakehouse. Knows the data and the server, not how results are shown."""

@@ -1,1 +1,1 @@
-"""The HTTP kit: authentication, codecs, problems, OpenAPI, health."""
+"""The HTTP kit: what every role's door is made of (auth, decoding, errors, pages, health, serving)."""

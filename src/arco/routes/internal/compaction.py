@@ -16,9 +16,10 @@ from arco.clients.compaction import AppendedObject, CompactorProblem, SyncCompac
 from arco.core import instant, paths
 from arco.core.canonical_json import sha256_hex
 from arco.core.clock import Clock
-from arco.core.errors import NotFound, OutcomeUnknown
-from arco.core.scope import InvalidScopeId, Scope, scope_from_request
+from arco.core.errors import OutcomeUnknown
+from arco.core.scope import Scope
 from arco.edge.codec import reply
+from arco.edge.context import context_of
 from arco.edge.endpoint import Endpoint
 from arco.kernel.compactors import Compactors
 from arco.kernel.envelope import Unit, UnreadableLedgerObject, decode_units
@@ -71,7 +72,7 @@ async def sync_compact(request: Request) -> Response:
     """Fold the named ledger objects and publish; the answer tells each unit's outcome."""
     services = cast(CompactorServices, request.app.state.services)
     try:
-        scope = _scope(request, services.compactors)
+        scope = context_of(request).scope
         body = _decoded(await request.body())
         domain = _domain(body.domain)
         await _check_lock(services, scope, domain, body)
@@ -83,8 +84,6 @@ async def sync_compact(request: Request) -> Response:
         return reply(CompactorProblem("outcome_unknown", error.message), 503)
     except StorageUnavailable as error:
         return reply(CompactorProblem("storage_unavailable", str(error)), 503)
-    except NotFound as error:
-        return reply(CompactorProblem("validation_error", error.message), 400)
     answer = SyncCompactResponse(
         manifest_version=compacted.manifest_version,
         commit_ulid=compacted.commit_ulid,
@@ -104,18 +103,6 @@ async def compact(request: Request) -> Response:
     for compactor in services.compactors.running:
         await compactor.settle()
     return reply(StartedView("started", "Compaction triggered"), 202)
-
-
-def _scope(request: Request, compactors: Compactors) -> Scope:
-    tenant, workspace = request.headers.get("x-tenant-id"), request.headers.get("x-workspace-id")
-    try:
-        if tenant is not None and workspace is not None:
-            return scope_from_request(tenant, workspace)
-    except InvalidScopeId as error:
-        raise _Refusal(400, "validation_error", f"{error.field} is not a valid id") from error
-    if compactors.only is None:
-        raise _Refusal(400, "validation_error", "X-Tenant-Id and X-Workspace-Id are required here")
-    return compactors.only
 
 
 def _decoded(body: bytes) -> SyncCompactRequest:
@@ -195,7 +182,8 @@ async def _decoded_units(shop: Workshop, domain: str, path: str, content: bytes)
     try:
         return decode_units(content, name.removesuffix(".json"))
     except UnreadableLedgerObject as error:
-        # The bytes were read and can never be valid: they are put aside and the head stays as it is.
+        # The bytes were read and can never be valid: they are put aside and the head stays as it is. Whether this
+        # copy is made matters little, the ledger keeps the original.
         await shop.store.put(paths.quarantined(domain, name), content, when=Absent())
         sentence = f"{path} is not a ledger object and was quarantined: {error}"
         raise _Refusal(400, "validation_error", sentence) from error
@@ -212,11 +200,10 @@ ENDPOINTS: Final = [
         path="/internal/sync-compact",
         handler=sync_compact,
         summary="Fold ledger objects and publish",
-        tag="Compactor",
+        tag="compactor",
         request=SyncCompactRequest,
         responses={200: SyncCompactResponse},
-        errors=(400, 409, 501, 503),
-        public=True,
+        errors=(400, 401, 403, 409, 501, 503),
         body_bytes_max=_BODY_BYTES_MAX,
     ),
     Endpoint(
@@ -224,8 +211,8 @@ ENDPOINTS: Final = [
         path="/compact",
         handler=compact,
         summary="Merge outstanding deltas into segments",
-        tag="Compactor",
+        tag="compactor",
         responses={202: StartedView},
-        public=True,
+        errors=(401, 403),
     ),
 ]

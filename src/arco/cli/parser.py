@@ -1,0 +1,173 @@
+"""Every command, flag and example of `arco`, as argparse parsers.
+
+A command names its function as `module:function`; `main` imports it only when it runs, so that `arco --help`
+imports nothing but argparse.
+"""
+
+import argparse
+from typing import Any, Final
+
+from arco.cli import examples
+
+ROLES: Final = ("api", "compactor", "flow-compactor", "dispatcher", "sweeper")
+FORMATS: Final = ("delta", "parquet", "iceberg")
+QUERY_FORMATS: Final = ("table", "json", "csv")
+
+
+class HelpfulParser(argparse.ArgumentParser):
+    """A parser whose usage errors are two lines: what is wrong, and which help to read."""
+
+    def error(self, message: str) -> Any:
+        """Print the two lines and exit with the usage code."""
+        self.exit(2, f"error: {message}\nnext:  read {self.prog} --help\n")
+
+
+def build() -> HelpfulParser:
+    """The parser of the whole command line."""
+    parser: HelpfulParser = _parser(HelpfulParser, prog="arco", description=examples.ARCO, epilog=examples.ARCO_EPILOG)
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=HelpfulParser)
+    _add_serve(commands)
+    _add_demo(commands)
+    _add_verify(commands)
+    _add_doctor(commands)
+    _add_catalog(commands)
+    _add_lineage(commands)
+    _add_query(commands)
+    version = _command(commands, "version", "arco.cli.server:version", "print the version of arco and its parts")
+    _json(version)
+    return parser
+
+
+def _add_serve(commands: Any) -> None:
+    serve = _command(commands, "serve", "arco.cli.server:serve", "run the server", epilog=examples.SERVE)
+    serve.add_argument("--role", choices=ROLES, help="run this role alone (default: all roles in one process)")
+    serve.add_argument("--host", help="address to listen on (ARCO_HOST, default 127.0.0.1)")
+    serve.add_argument("--port", type=_port, help="port of the api, or of the role; 0 = any free port (default 8080)")
+    _storage(serve)
+
+
+def _add_demo(commands: Any) -> None:
+    demo = _command(
+        commands, "demo", "arco.cli.demo:demo", "a lakehouse with real data, in seconds", epilog=examples.DEMO
+    )
+    demo.add_argument("--no-serve", action="store_true", help="stop the server when the questions are answered")
+    demo.add_argument("--port", type=_port, help="port of the server (default 8080, or any free one when taken)")
+    demo.add_argument("--url", help="use this running server, whose storage is --storage, instead of starting one")
+    _storage(demo)
+    _json(demo)
+
+
+def _add_verify(commands: Any) -> None:
+    what = "replay the commits and compare with what is published"
+    verify = _command(commands, "verify", "arco.cli.server:verify", what, epilog=examples.VERIFY)
+    _storage(verify)
+    verify.add_argument("--tenant", help="tenant of the workspace (ARCO_TENANT, default local)")
+    verify.add_argument("--workspace", help="workspace to verify (ARCO_WORKSPACE, default default)")
+    _json(verify)
+
+
+def _add_doctor(commands: Any) -> None:
+    doctor = _command(commands, "doctor", "arco.cli.server:doctor", "check this installation", epilog=examples.DOCTOR)
+    doctor.add_argument("--role", choices=ROLES, default="all", help="whose configuration to check (default: all)")
+    doctor.add_argument("--url", help="server to look for (ARCO_URL, default http://127.0.0.1:8080)")
+    _storage(doctor)
+    _json(doctor)
+
+
+def _add_catalog(commands: Any) -> None:
+    catalog = _parser(commands.add_parser, "catalog", help="look at and change the catalog", epilog=examples.CATALOG)
+    verbs = catalog.add_subparsers(dest="verb", metavar="COMMAND", required=True, parser_class=HelpfulParser)
+    module = "arco.cli.catalog"
+
+    ls = _command(verbs, "ls", f"{module}:ls", "list catalogs, schemas, tables or columns", epilog=examples.LS)
+    ls.add_argument("name", nargs="?", metavar="NAME", help="whose contents to list; nothing: the catalogs")
+    ls.add_argument("--limit", type=_positive, metavar="N", help="stop after N rows")
+    show = _command(verbs, "show", f"{module}:show", "everything known about one object", epilog=examples.SHOW)
+    show.add_argument("name", metavar="NAME")
+    create = _command(verbs, "create", f"{module}:create", "create a catalog or a schema", epilog=examples.CREATE)
+    create.add_argument("name", metavar="NAME", help="catalog or catalog.schema")
+    create.add_argument("--description", metavar="TEXT")
+    create.add_argument("--if-not-exists", action="store_true", help="an object that is there already is no error")
+    _add_register(verbs)
+    rename = _command(verbs, "rename", "arco.cli.changes:rename", "rename an object", epilog=examples.RENAME)
+    rename.add_argument("name", metavar="NAME")
+    rename.add_argument("new_name", metavar="NEW", help="the last part of the new name")
+    drop = _command(verbs, "drop", "arco.cli.changes:drop", "remove an object from the catalog", epilog=examples.DROP)
+    drop.add_argument("name", metavar="NAME")
+    history = _command(verbs, "history", f"{module}:history", "who changed what, newest first", epilog=examples.HISTORY)
+    history.add_argument("name", nargs="?", metavar="NAME", help="nothing: the whole catalog")
+    history.add_argument("--limit", type=_positive, metavar="N", default=50, help="at most N entries (default 50)")
+    for parser in (ls, show, create, rename, drop, history):
+        _client(parser)
+
+
+def _add_register(verbs: Any) -> None:
+    what = "register a table that lies in files"
+    register = _command(verbs, "register", "arco.cli.changes:register", what, epilog=examples.REGISTER)
+    register.add_argument("name", metavar="CATALOG.SCHEMA.TABLE")
+    register.add_argument("--location", required=True, metavar="PATH", help="file, directory or URL of the data")
+    register.add_argument("--format", choices=FORMATS, help="found from the files when they are local")
+    register.add_argument("--columns", metavar="NAME:TYPE,...", help="read from the files when they are local")
+    register.add_argument("--description", metavar="TEXT")
+    register.add_argument("--create-parents", action="store_true", help="create the catalog and schema if missing")
+    _client(register)
+
+
+def _add_lineage(commands: Any) -> None:
+    what = "what a table is made from, and what is made from it"
+    lineage = _command(commands, "lineage", "arco.cli.lineage:lineage", what, epilog=examples.LINEAGE)
+    lineage.add_argument("name", metavar="NAME", help="catalog.schema.table, or the id of anything in the graph")
+    lineage.add_argument("--depth", type=_positive, default=5, metavar="N", help="hops to follow (default 5)")
+    lineage.add_argument("--direction", choices=("upstream", "downstream", "both"), default="both")
+    _client(lineage)
+
+
+def _add_query(commands: Any) -> None:
+    query = _command(commands, "query", "arco.cli.query:query", "ask in SQL", epilog=examples.QUERY)
+    query.add_argument("sql", metavar="SQL", help="one SELECT or WITH statement; - reads it from standard input")
+    query.add_argument("--data", action="store_true", help="ask your tables (default: the catalog's own)")
+    query.add_argument("--as-of", metavar="WHEN", help="a manifest id, or a time such as 2026-01-01T00:00:00Z")
+    query.add_argument("--format", choices=QUERY_FORMATS, help="table for people (default), json, csv")
+    _client(query)
+
+
+def _command(commands: Any, name: str, run: str, what: str, *, epilog: str = "") -> argparse.ArgumentParser:
+    about = f"{what[0].upper()}{what[1:]}."
+    parser: argparse.ArgumentParser = _parser(commands.add_parser, name, help=what, description=about, epilog=epilog)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _parser(make: Any, *args: Any, **settings: Any) -> Any:
+    return make(*args, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+
+def _client(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("server")
+    group.add_argument("--url", help="server to ask (ARCO_URL, default http://127.0.0.1:8080)")
+    group.add_argument("--tenant", help="development scope (ARCO_TENANT); a token names its own")
+    group.add_argument("--workspace", help="development scope (ARCO_WORKSPACE); a token names its own")
+    _json(parser)
+
+
+def _storage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--storage", metavar="PATH|URL", help="where everything lies (default ./.arco)")
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output, for programs")
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= port <= 65_535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, got {text!r}")
+    return port
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a whole number greater than zero is needed, got {text!r}")
+    return number

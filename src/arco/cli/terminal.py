@@ -1,0 +1,150 @@
+"""Where a command writes: results on stdout, progress and failures on stderr, colours only for people.
+
+Guarantees: with `--json` stdout holds one JSON document and nothing else; a step that takes more than a second
+is announced on stderr; escape sequences are sent only to a terminal, and never when `NO_COLOR` is set.
+"""
+
+import json
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, Final
+
+from arco.cli.failures import Failure
+from arco.cli.render import Table, visible
+
+QUIET_S: Final = 1.0
+"""A step is silent for this long before its progress shows."""
+
+_FRAMES: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_FRAME_S: Final = 0.1
+_WIDTH_WITHOUT_SIZE: Final = 100
+_STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+
+
+class Terminal:
+    """The two output streams of one command."""
+
+    def __init__(
+        self,
+        *,
+        out: IO[str] | None = None,
+        err: IO[str] | None = None,
+        environ: Mapping[str, str] | None = None,
+        as_json: bool = False,
+    ) -> None:
+        self.out = out if out is not None else sys.stdout
+        self.err = err if err is not None else sys.stderr
+        self.as_json = as_json
+        plain = bool(environ and (environ.get("NO_COLOR") or environ.get("TERM") == "dumb"))
+        self._colour_out = self.out.isatty() and not plain
+        self._colour_err = self.err.isatty() and not plain
+        self._live = self.err.isatty() and not (environ and environ.get("TERM") == "dumb")
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None when stdout is not one."""
+        return shutil.get_terminal_size((_WIDTH_WITHOUT_SIZE, 24)).columns if self.out.isatty() else None
+
+    def say(self, text: str = "") -> None:
+        """A line of the result, for people; nothing with `--json`."""
+        if not self.as_json:
+            self._write(self.out, text + "\n")
+
+    def table(self, table: Table, below: str = "") -> None:
+        """A table and the line below it, for people; nothing with `--json`."""
+        if self.as_json:
+            return
+        header, rule, *rows = table.lines(self.width)
+        lines = [self.styled(header, "bold"), self.styled(rule, "dim"), *rows]
+        if below:
+            lines.append(self.styled(below, "dim"))
+        self._write(self.out, "\n".join(lines) + "\n")
+
+    def document(self, value: Any) -> None:
+        """The one JSON document of a `--json` command."""
+        self._write(self.out, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+    def note(self, text: str) -> None:
+        """A line about the work, on stderr."""
+        self._write(self.err, text + "\n")
+
+    def fail(self, failure: Failure) -> None:
+        """What happened and what to do next, on stderr; with `--json` also as the document."""
+        label = "\x1b[31merror:\x1b[0m" if self._colour_err else "error:"
+        request = f" (request {failure.request_id})" if failure.request_id else ""
+        self.note(f"{label} {visible(failure.message)}{visible(request)}")
+        self.note(f"next:  {visible(failure.advice)}")
+        if self.as_json:
+            facts = {"code": failure.code, "message": failure.message, "next": failure.advice}
+            self.document({"error": facts | ({"request_id": failure.request_id} if failure.request_id else {})})
+
+    def styled(self, text: str, style: str) -> str:
+        """`text` in a style, when stdout shows styles."""
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if self._colour_out else text
+
+    @contextmanager
+    def step(self, label: str, *, keep: bool = False) -> Iterator[Callable[[str], None]]:
+        """A piece of work with its progress on stderr; the yielded function changes the label.
+
+        Silent for the first second; `keep` leaves one line with the time it took, however short.
+        """
+        watch = _Watch(self.err, label, live=self._live)
+        started = time.perf_counter()
+        watch.start()
+        try:
+            yield watch.relabel
+        finally:
+            watch.stop()
+        if keep:
+            mark = "\x1b[32m✓\x1b[0m" if self._colour_err else "✓"
+            self.note(f"{mark} {watch.label}  ({time.perf_counter() - started:.1f} s)")
+
+    def _write(self, stream: IO[str], text: str) -> None:
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            encoding = getattr(stream, "encoding", None) or "ascii"
+            stream.write(text.encode(encoding, "replace").decode(encoding))
+        stream.flush()
+
+
+class _Watch:
+    """Tells of a step that takes long: a spinner on a terminal, one plain line elsewhere."""
+
+    def __init__(self, stream: IO[str], label: str, *, live: bool) -> None:
+        self.label = label
+        self._stream = stream
+        self._live = live
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="arco-progress", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def relabel(self, label: str) -> None:
+        self.label = label
+
+    def stop(self) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        if self._done.wait(QUIET_S):
+            return
+        if not self._live:
+            self._stream.write(f"{self.label} …\n")
+            self._stream.flush()
+            return
+        begun = time.perf_counter() - QUIET_S
+        frame = 0
+        while not self._done.wait(_FRAME_S):
+            frame = (frame + 1) % len(_FRAMES)
+            elapsed = time.perf_counter() - begun
+            self._stream.write(f"\r\x1b[2K{_FRAMES[frame]} {visible(self.label)}  {elapsed:.0f} s")
+            self._stream.flush()
+        self._stream.write("\r\x1b[2K")
+        self._stream.flush()

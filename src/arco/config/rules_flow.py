@@ -1,0 +1,58 @@
+"""Rules between variables of the flow roles (operations.md 1.2)."""
+
+import ipaddress
+from typing import Final
+
+from arco.config.gather import Draft
+from arco.config.kinds import url_parts
+from arco.config.rules import DEV, check_https, check_internal
+
+TOKEN_MARGIN_S: Final = 300
+"""A task token outlives its task by this much: the last callback still has to get through."""
+
+_METADATA_NAMES: Final = ("metadata.google.internal", "metadata", "instance-data")
+
+
+def check_flow(draft: Draft) -> None:
+    """Rules of the dispatcher and the sweeper."""
+    timeout, ttl = draft["ARCO_FLOW_TASK_TIMEOUT_SECS"], draft["ARCO_FLOW_TASK_TOKEN_TTL_SECS"]
+    if timeout and ttl and ttl < timeout + TOKEN_MARGIN_S:
+        need = timeout + TOKEN_MARGIN_S
+        draft.refuse(
+            "ARCO_FLOW_TASK_TOKEN_TTL_SECS",
+            f"must be >= ARCO_FLOW_TASK_TIMEOUT_SECS + {TOKEN_MARGIN_S} (got {ttl}, need {need})",
+            "E-RANGE",
+        )
+    _check_queue(draft)
+    for name in ("ARCO_FLOW_DISPATCH_TARGET_URL", "ARCO_FLOW_CALLBACK_BASE_URL", "ARCO_FLOW_COMPACTOR_URL"):
+        check_https(draft, name)
+        _check_target(draft, name)
+    if draft["ARCO_FLOW_CALLBACK_BASE_URL"] and url_parts(draft["ARCO_FLOW_CALLBACK_BASE_URL"])[2] != "/":
+        draft.refuse("ARCO_FLOW_CALLBACK_BASE_URL", "must have no path")
+    check_internal(draft)
+
+
+def _check_queue(draft: Draft) -> None:
+    adapter = draft["ARCO_FLOW_QUEUE_ADAPTER"]
+    if adapter == "cloud_tasks":
+        for name in ("ARCO_GCP_PROJECT_ID", "ARCO_GCP_LOCATION"):
+            if not draft[name]:
+                draft.refuse(name, "required when ARCO_FLOW_QUEUE_ADAPTER is cloud_tasks", "E-REQUIRED")
+    elif adapter and draft["ARCO_ENVIRONMENT"] != DEV:
+        draft.refuse("ARCO_FLOW_QUEUE_ADAPTER", f"{adapter} is only allowed in dev")
+
+
+def _check_target(draft: Draft, name: str) -> None:
+    """Nothing is ever sent to a metadata server or a link-local address."""
+    if not draft[name]:
+        return
+    host = url_parts(draft[name])[1]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        forbidden = host in _METADATA_NAMES
+    else:
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        forbidden = mapped.is_link_local or mapped.is_multicast or str(mapped) == "fd00:ec2::254"
+    if forbidden:
+        draft.refuse(name, "must not be a metadata or link-local address")

@@ -1,0 +1,36 @@
+"""What a variable is, and the one table of all of them; documentation and checks are made from it."""
+
+from typing import Final
+
+import msgspec
+
+from arco.config.kinds import Parse, text
+
+API: Final = "api"
+COMPACTOR: Final = "compactor"
+FLOW_COMPACTOR: Final = "flow-compactor"
+DISPATCHER: Final = "dispatcher"
+SWEEPER: Final = "sweeper"
+ROLES: Final = (API, COMPACTOR, FLOW_COMPACTOR, DISPATCHER, SWEEPER)
+ALL: Final = "all"
+"""The local mode: every role in one process, nothing required."""
+
+ALWAYS: Final = "always"
+OUTSIDE_DEV: Final = "outside dev"
+
+
+class Variable(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment variable. `default` is text as one would write it; `rule` tells people what `parse` checks."""
+
+    name: str
+    roles: tuple[str, ...]
+    doc: str
+    parse: Parse = text
+    rule: str = ""
+    default: str = ""
+    required: str = ""
+    """`always`, `outside dev` (staging and prod), or empty."""
+    secret: bool = False
+    """Never shown, and may come from the file that the `_FILE` twin names."""
+    source: str = ""
+    """The section of the contract it comes from; empty for our own."""

@@ -1,0 +1,73 @@
+"""Facts that only the door knows: why a request was turned away before any command or query saw it."""
+
+from arco.core.errors import ArcoError, InvalidInput
+
+
+class Unauthenticated(ArcoError):
+    """Nobody we know: `code` is MISSING_AUTH, INVALID_TOKEN or UNAUTHORIZED (catalog.md 5.1)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Forbidden(ArcoError):
+    """Known, but not allowed."""
+
+
+class UnknownPath(ArcoError):
+    """No endpoint has this path."""
+
+    def __init__(self) -> None:
+        super().__init__("No such path. GET /openapi.json lists every path of this server")
+
+
+class MethodNotAllowed(ArcoError):
+    """The path is known, the method is not; `allow` is the value of the `Allow` header."""
+
+    def __init__(self, allow: str) -> None:
+        super().__init__(f"This path answers {allow}")
+        self.allow = allow
+
+
+class UnsupportedMediaType(ArcoError):
+    """The body is not of a type this endpoint reads."""
+
+
+class NotAcceptable(ArcoError):
+    """The caller accepts none of the media types this endpoint writes."""
+
+
+class BodyTooLarge(ArcoError):
+    """The body is longer than the limit in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request body must not be larger than {limit} bytes")
+        self.limit = limit
+
+
+class MalformedBody(InvalidInput):
+    """The bytes are not one JSON document that this server reads."""
+
+
+class UnprocessableBody(InvalidInput):
+    """Well-formed JSON with a missing or wrongly typed field; the message names the field."""
+
+
+class Draining(ArcoError):
+    """The process is shutting down and takes no new mutation."""
+
+    def __init__(self) -> None:
+        super().__init__("This server is shutting down; send the request again", retry_after_s=1)
+
+
+class RateLimited(ArcoError):
+    """Too many requests of one tenant; `retry_after_s` in the details."""
+
+
+class NotImplementedHere(ArcoError):
+    """The contract knows this feature, this server does not offer it."""
+
+
+class AmbiguousRequest(InvalidInput):
+    """Two readers of this request could understand it differently."""

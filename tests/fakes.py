@@ -1,0 +1,238 @@
+"""Small real implementations of the kernel's ports, in memory: what a domain needs to be tried without a kernel.
+
+Deciding is the kernel's own (`kernel.decide`): de-duplication, claims, deadlines, history. What is ours here is only
+that tables are dicts and that every `submit` is one manifest.
+"""
+
+import random
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from arco.core.entropy import MintedIds
+from arco.core.instant import stored_text
+from arco.kernel.decide import UnitContext, decide
+from arco.kernel.desk import UnitDraft
+from arco.kernel.envelope import Envelope, Unit, event_key
+from arco.kernel.fold import Domain, NotLoaded, Outcome
+from arco.kernel.manifest import CommitInputs
+from arco.kernel.spec import R, RowKey, TableSpec, prefix_matches
+
+State = dict[str, dict[RowKey, Any]]
+"""Rows by table name and key."""
+
+START_MS = 1_767_225_600_000
+
+
+class FrozenClock:
+    """Time that passes only when it is told to, or when somebody sleeps."""
+
+    def __init__(self, ms: int = START_MS) -> None:
+        self.ms = ms
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def steady_ms(self) -> int:
+        return self.ms
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        self.ms += duration_ms
+
+
+class SeededEntropy:
+    """Repeatable bytes."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = random.Random(seed)
+
+    def bytes(self, count: int) -> bytes:
+        return self._random.randbytes(count)
+
+
+def seeded_ids(clock: FrozenClock, seed: int = 0) -> MintedIds:
+    """Ids that are the same in every run."""
+    return MintedIds(clock, SeededEntropy(seed))
+
+
+class MemoryView:
+    """A fold's view over dicts, with the savepoints the kernel's deciding needs."""
+
+    def __init__(self, state: State | None = None) -> None:
+        self.state: State = {} if state is None else {name: dict(rows) for name, rows in state.items()}
+        self._undo: list[tuple[str, RowKey, Any]] = []
+
+    def get(self, table: TableSpec[R], key: RowKey) -> R | None:
+        return cast("R | None", self.state.get(table.name, {}).get(key))
+
+    def scan(self, table: TableSpec[R], prefix: RowKey, *, limit: int | None = None) -> Iterator[R]:
+        rows = self.state.get(table.name, {})
+        keys = sorted(key for key in rows if prefix_matches(key, prefix))
+        yield from (rows[key] for key in keys[:limit])
+
+    def put(self, table: TableSpec[R], row: R) -> None:
+        self._change(table.name, table.key_of(row), row)
+
+    def delete(self, table: TableSpec[R], key: RowKey) -> None:
+        self._change(table.name, key, None)
+
+    def savepoint(self) -> int:
+        return len(self._undo)
+
+    def rollback(self, savepoint: int) -> None:
+        while len(self._undo) > savepoint:
+            self._set(*self._undo.pop())
+
+    def _change(self, table: str, key: RowKey, row: Any) -> None:
+        self._undo.append((table, key, self.state.get(table, {}).get(key)))
+        self._set(table, key, row)
+
+    def _set(self, table: str, key: RowKey, row: Any) -> None:
+        rows = self.state.setdefault(table, {})
+        if row is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = row
+
+
+class LazyView(MemoryView):
+    """A view that knows nothing until it is asked: every key and every range must be loaded first."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self.loaded: set[tuple[str, RowKey]] = set()
+
+    def get(self, table: TableSpec[R], key: RowKey) -> R | None:
+        self._need(table.name, key, None)
+        return super().get(table, key)
+
+    def scan(self, table: TableSpec[R], prefix: RowKey, *, limit: int | None = None) -> Iterator[R]:
+        self._need(table.name, prefix, prefix)
+        return super().scan(table, prefix, limit=limit)
+
+    def put(self, table: TableSpec[R], row: R) -> None:
+        self._need(table.name, table.key_of(row), None)
+        super().put(table, row)
+
+    def delete(self, table: TableSpec[R], key: RowKey) -> None:
+        self._need(table.name, key, None)
+        super().delete(table, key)
+
+    def load(self, missing: NotLoaded) -> None:
+        """What the kernel does before it folds the unit again."""
+        self.loaded.add((missing.table, missing.low))
+
+    def _need(self, table: str, low: RowKey, prefix: RowKey | None) -> None:
+        if not any((table, low[:width]) in self.loaded for width in range(1, len(low) + 1)):
+            raise NotLoaded(table, low, prefix)
+
+
+class MemorySnapshot:
+    """Implements `kernel.reading.Snapshot` over dicts."""
+
+    def __init__(self, state: State, number: int, snapshot_version: int, published_ms: int) -> None:
+        self.state = state
+        self.manifest_id = f"{number:020d}"
+        self.snapshot_version = snapshot_version
+        self.published_ms = published_ms
+        self._sorted: dict[str, list[RowKey]] = {}
+
+    def count(self, table: TableSpec[R]) -> int:
+        return len(self.state.get(table.name, {}))
+
+    def table_version(self, table: TableSpec[R]) -> str:
+        return f"{self.manifest_id}/{table.name}"
+
+    async def get(self, table: TableSpec[R], key: RowKey) -> R | None:
+        return cast("R | None", self.state.get(table.name, {}).get(key))
+
+    async def scan(
+        self,
+        table: TableSpec[R],
+        *,
+        prefix: RowKey = (),
+        after: RowKey | None = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[R]:
+        rows = self.state.get(table.name, {})
+        keys = self._keys(table)
+        mine = [key for key in keys[bisect_left(keys, prefix) :] if prefix_matches(key, prefix)]
+        if descending:
+            mine.reverse()
+        if after is not None:
+            mine = [key for key in mine if (key < after if descending else key > after)]
+        return [rows[key] for key in mine[:limit]]
+
+    async def arrow(self, table: TableSpec[R]) -> Any:
+        raise NotImplementedError("SQL is tried on the kernel's own snapshots")
+
+    def _keys(self, table: TableSpec[R]) -> list[RowKey]:
+        if table.name not in self._sorted:
+            self._sorted[table.name] = sorted(self.state.get(table.name, {}))
+        return self._sorted[table.name]
+
+
+class MemoryWorkspace:
+    """Desk and reader of one workspace. `before_submit` lets a test get in between reading and deciding."""
+
+    def __init__(self, *domains: Domain, clock: FrozenClock | None = None) -> None:
+        self.clock = clock or FrozenClock()
+        self.ids = seeded_ids(self.clock, seed=1)
+        self.domains = {kind: domain for domain in domains for kind in domain.event_types}
+        self.snapshots: list[MemorySnapshot] = []
+        self.submitted: list[Unit] = []
+        self.before_submit: list[Any] = []
+
+    async def head(self) -> MemorySnapshot | None:
+        return self.snapshots[-1] if self.snapshots else None
+
+    async def at_manifest(self, manifest_id: str) -> MemorySnapshot | None:
+        return next((each for each in self.snapshots if each.manifest_id == manifest_id), None)
+
+    async def at_time(self, time_ms: int) -> MemorySnapshot | None:
+        return next((each for each in reversed(self.snapshots) if each.published_ms <= time_ms), None)
+
+    async def submit(self, units: Sequence[UnitDraft], *, source: str) -> list[Outcome]:
+        if self.before_submit:
+            await self.before_submit.pop(0)()
+        return self.fold([self._named(unit, source) for unit in units])
+
+    def fold(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Decide the units as one commit."""
+        head = self.snapshots[-1] if self.snapshots else MemorySnapshot({}, 0, 0, self.clock.ms)
+        view = MemoryView(head.state)
+        number = int(head.manifest_id) + 1
+        version = head.snapshot_version
+        inputs = CommitInputs(now_ms=self.clock.ms, commit_ulid=self.ids.ulid(), fold_version=1, epoch=1)
+        outcomes = []
+        for index, unit in enumerate(units):
+            self.submitted.append(unit)
+            context = UnitContext(inputs, f"{number:020d}", index, version)
+            outcome, new = decide(cast("Any", view), unit, context, self.domains)
+            version = max(version, outcome.snapshot_version) if new else version
+            outcomes.append(outcome)
+        self.snapshots.append(MemorySnapshot(view.state, number, version, self.clock.ms))
+        return outcomes
+
+    def _named(self, draft: UnitDraft, source: str) -> Unit:
+        ids = [self.ids.ulid() for _ in draft.events]
+        return Unit(
+            tuple(
+                Envelope(
+                    event_type=event.event_type,
+                    event_version=event.event_version,
+                    idempotency_key=event_key(event.event_type, event.event_version, event.payload),
+                    occurred_at=stored_text(self.clock.ms),
+                    source=source,
+                    payload=msgspec.Raw(msgspec.json.encode(event.payload)),
+                    event_id=event_id,
+                    unit_id=ids[0] if len(ids) > 1 else None,
+                    claim=draft.claim,
+                    base_row_version=event.base_row_version,
+                )
+                for event_id, event in zip(ids, draft.events, strict=True)
+            )
+        )
