@@ -11,15 +11,28 @@ import msgspec
 
 from arco.core.instant import stored_text
 from arco.core.scope import Scope
-from arco.domains.catalog.events import CatalogCreated, CatalogRecord, ColumnRecord, NamespaceCreated, NamespaceRecord
-from arco.domains.catalog.events import TableRecord, TableRegistered
+from arco.domains.catalog.events import (
+    CatalogCreated,
+    CatalogRecord,
+    ColumnRecord,
+    NamespaceCreated,
+    NamespaceRecord,
+    TableRecord,
+    TableRegistered,
+)
 from arco.kernel.envelope import Envelope, Unit
 from arco.roles.compactor import make_compactors
 from arco.roles.process import Process, make_process
 
 SCOPE = Scope("local", "default")
 SCHEMAS = 100
-COLUMNS = (("id", "BIGINT"), ("happened_at", "TIMESTAMP"), ("amount", "DECIMAL(18,2)"), ("note", "STRING"), ("day", "DATE"))
+COLUMNS = (
+    ("id", "BIGINT"),
+    ("happened_at", "TIMESTAMP"),
+    ("amount", "DECIMAL(18,2)"),
+    ("note", "STRING"),
+    ("day", "DATE"),
+)
 BATCH = 1_024
 
 
@@ -66,7 +79,9 @@ async def _load(folder: Path, size: int, progress: bool) -> None:
 def _units(process: Process, size: int) -> Iterator[Unit]:
     now = process.clock.now_ms()
     catalog_id = process.ids.uuid7()
-    yield _unit(process, 2, CatalogCreated(catalog=CatalogRecord(id=catalog_id, name="bench", created_at=now, updated_at=now)))
+    yield _unit(
+        process, 2, CatalogCreated(catalog=CatalogRecord(id=catalog_id, name="bench", created_at=now, updated_at=now))
+    )
     schema_ids = {}
     for number in range(SCHEMAS):
         name = f"s{number:03d}"

@@ -18,7 +18,7 @@ from arco.kernel.desk import UnitDraft
 from arco.kernel.envelope import Envelope, Unit, event_key
 from arco.kernel.fold import Domain, NotLoaded, Outcome
 from arco.kernel.manifest import CommitInputs
-from arco.kernel.spec import R, RowKey, TableSpec, prefix_matches
+from arco.kernel.spec import R, RowKey, TableSpec
 
 State = dict[str, dict[RowKey, Any]]
 """Rows by table name and key."""
@@ -69,7 +69,7 @@ class MemoryView:
 
     def scan(self, table: TableSpec[R], prefix: RowKey, *, limit: int | None = None) -> Iterator[R]:
         rows = self.state.get(table.name, {})
-        keys = sorted(key for key in rows if prefix_matches(key, prefix))
+        keys = sorted(key for key in rows if key[: len(prefix)] == prefix)
         yield from (rows[key] for key in keys[:limit])
 
     def put(self, table: TableSpec[R], row: R) -> None:
@@ -159,7 +159,7 @@ class MemorySnapshot:
     ) -> list[R]:
         rows = self.state.get(table.name, {})
         keys = self._keys(table)
-        mine = [key for key in keys[bisect_left(keys, prefix) :] if prefix_matches(key, prefix)]
+        mine = [key for key in keys[bisect_left(keys, prefix) :] if key[: len(prefix)] == prefix]
         if descending:
             mine.reverse()
         if after is not None:

@@ -1,6 +1,7 @@
 """Golden vectors of catalog.md, Appendix A, that concern catalog objects; and the wire shape of catalog events."""
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -54,7 +55,7 @@ def test_request_hash_of_register_table_in_schema_holds_location_and_both_parent
         columns=[],
         properties=None,
     )
-    whole = {
+    whole: dict[str, Any] = {
         "catalog": "c",
         "schema": "s",
         "name": "t",

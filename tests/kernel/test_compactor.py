@@ -1,6 +1,7 @@
 """The compactor: outcomes, group commit, races, unknown answers, sleepers, replay."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -78,7 +79,9 @@ async def test_a_unit_past_its_deadline_expires_and_frees_its_key(machine: Machi
 async def test_an_event_of_an_unknown_type_stays_pending_and_an_invalid_one_is_quarantined(machine: Machine) -> None:
     machine.start()
     unknown = machine.unit({"action": "unknown"})
-    done = await machine.submit(unknown, machine.unit({"action": "invalid"}), machine.unit({"action": "put", "name": "a"}))
+    done = await machine.submit(
+        unknown, machine.unit({"action": "invalid"}), machine.unit({"action": "put", "name": "a"})
+    )
     assert [outcome.status for outcome in done.outcomes] == ["unsupported", "quarantined", "accepted"]
     assert (await machine.submit(unknown)).outcomes[0].status == "unsupported"
 
@@ -98,7 +101,11 @@ async def test_folding_the_same_unit_twice_changes_nothing(machine: Machine) -> 
 async def test_two_compactors_on_one_chain_agree_and_lose_nothing() -> None:
     store, clock = MemoryStore(), VirtualClock()
     machines = [Machine(store, clock, seed).start() for seed in (1, 2)]
-    units = [(machine, machine.unit({"action": "create", "name": f"n{index % 20}"})) for index in range(60) for machine in machines]
+    units = [
+        (machine, machine.unit({"action": "create", "name": f"n{index % 20}"}))
+        for index in range(60)
+        for machine in machines
+    ]
     results = await asyncio.gather(*(machine.submit(unit) for machine, unit in units))
     accepted = [result for result in results if result.outcomes[0].status == "accepted"]
     assert len(accepted) == 20
@@ -109,7 +116,9 @@ async def test_two_compactors_on_one_chain_agree_and_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize("fault", ["fail", "lost", "conflict"])
-@pytest.mark.parametrize("family", ["manifests/catalog/", "commits/", "snapshots/", "manifests/catalog.pointer", "manifests/root"])
+@pytest.mark.parametrize(
+    "family", ["manifests/catalog/", "commits/", "snapshots/", "manifests/catalog.pointer", "manifests/root"]
+)
 async def test_one_fault_on_any_write_neither_loses_nor_doubles_a_unit(fault: str, family: str) -> None:
     struck: set[str] = set()
 
@@ -225,7 +234,7 @@ async def test_no_object_name_is_written_more_often_than_once_a_second() -> None
         await machine.put(f"n{index}")
         machine.clock.ms += 40
     for key, moments in times.items():
-        gaps = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(moments)]
         assert all(gap >= 1_000 for gap in gaps), (key, gaps)
 
 
@@ -272,7 +281,7 @@ async def test_waiting_readers_share_one_probe_that_began_after_they_came(machin
         reads.append(key)
         return await original(key)
 
-    store.get = counted  # type: ignore[method-assign]  # a spy, not a fake
+    store.get = counted
     snapshots = await asyncio.gather(*(reader.head() for _ in range(50)))
     assert len({snapshot.manifest_id for snapshot in snapshots if snapshot}) == 1
     assert len(reads) == 2

@@ -50,6 +50,7 @@ async def test_a_warm_look_up_asks_only_whether_the_next_manifest_exists(rows: i
         snapshot = await reader.head()
         assert snapshot is not None
         await snapshot.get(PAIRS, ("g", "n0000001"))
+    assert snapshot is not None
     assert [operation.name for operation in store.operations] == ["get"]
     assert store.operations[0].key == paths.manifest("catalog", int(snapshot.manifest_id) + 1)
 

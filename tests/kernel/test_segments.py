@@ -19,7 +19,9 @@ from arco.storage.memory import MemoryStore
 from .world import PAIRS, Machine, PairRow, VirtualClock
 
 names = st.text(st.sampled_from("abé/ 𝄞z"), max_size=4)
-actions = st.lists(st.tuples(st.sampled_from(["put", "put", "drop", "clear", "settle"]), st.sampled_from("xyz"), names), max_size=60)
+actions = st.lists(
+    st.tuples(st.sampled_from(["put", "put", "drop", "clear", "settle"]), st.sampled_from("xyz"), names), max_size=60
+)
 
 
 def run(coroutine: Any) -> Any:
@@ -105,7 +107,7 @@ class Shelf:
         return Key(f"{kind}-{self.made}")
 
     async def apply(self, tree: TableTree, changes: dict[Any, Any]) -> TableTree:
-        merger = TreeMerger(self.segment, self.page, self.name, Inline(), self.write)
+        merger = TreeMerger(self, name=self.name, offload=Inline(), write=self.write)
         tree = await merger.merge(PAIRS, tree, edits_of(changes))
         await merger.flush()
         return tree
@@ -124,7 +126,9 @@ class Shelf:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_trees_split_and_join_and_hold_exactly_the_rows_of_a_dictionary(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trees_split_and_join_and_hold_exactly_the_rows_of_a_dictionary(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(merge_module, "SEGMENT_ROWS_TARGET", 8)
     monkeypatch.setattr(merge_module, "SEGMENT_ROWS_MAX", 16)
     monkeypatch.setattr(merge_module, "_UNDERFULL", 2)
@@ -159,8 +163,13 @@ def test_trees_split_and_join_and_hold_exactly_the_rows_of_a_dictionary(seed: in
     run(story())
 
 
-@given(rows=st.dictionaries(names, st.integers(0, 9), max_size=30), edits=st.dictionaries(names, st.none() | st.integers(10, 19), max_size=20))
-def test_merging_edits_into_a_segment_is_a_dictionary_update(rows: dict[str, int], edits: dict[str, int | None]) -> None:
+@given(
+    rows=st.dictionaries(names, st.integers(0, 9), max_size=30),
+    edits=st.dictionaries(names, st.none() | st.integers(10, 19), max_size=20),
+)
+def test_merging_edits_into_a_segment_is_a_dictionary_update(
+    rows: dict[str, int], edits: dict[str, int | None]
+) -> None:
     def row(name: str, writes: int) -> PairRow:
         return PairRow(group="g", name=name, value="v", writes=writes)
 

@@ -15,8 +15,8 @@ from arco.kernel.compactor import Compacted, Compactor
 from arco.kernel.envelope import Claim, Envelope, Unit
 from arco.kernel.fold import Accepted, Decision, FoldContext, InvalidEvent, Rejected, Subject, UnsupportedEvent, View
 from arco.kernel.loader import Loader
-from arco.kernel.records import all_specs
 from arco.kernel.reader import ChainReader
+from arco.kernel.records import all_specs
 from arco.kernel.spec import Row, TableSpec
 from arco.kernel.verify import Verifier, VerifyReport
 from arco.kernel.workshop import Workshop
@@ -24,7 +24,7 @@ from arco.storage.memory import MemoryStore
 from arco.storage.port import Absent, Lost, Matches, ObjectStore, PutOutcome, Stored, Unsure
 
 
-class PairRow(Row):
+class PairRow(Row, frozen=True, kw_only=True, gc=False):
     """A key, a value, and how often it was written."""
 
     group: str

@@ -134,7 +134,8 @@ class Wish(msgspec.Struct, frozen=True):
 
     def event(self, view: MemoryView) -> tuple[CatalogEvent, int | None]:
         """The event, made from the row it is about."""
-        rows: list[Any] = list(view.scan({"c": CATALOGS, "n": NAMESPACES, "t": TABLES}[self.action[0]], ()))
+        tables: dict[str, Any] = {"c": CATALOGS, "n": NAMESPACES, "t": TABLES}
+        rows: list[Any] = list(view.scan(tables[self.action[0]], ()))
         if not rows:
             return NamespaceDeleted(namespace_id="nobody", namespace_name=self.name), None
         row = rows[self.pick % len(rows)]
@@ -318,7 +319,8 @@ def disagreements(view: MemoryView) -> Iterator[str]:
     if {(row.id, row.name) for row in view.scan(CATALOGS_BY_ID, ())} != {(row.id, row.name) for row in catalogs}:
         yield "catalogs_by_id"
     places = {(row.id, row.catalog_key, row.name) for row in namespaces}
-    for index in (NAMESPACES_BY_ID, NAMESPACES_BY_NAME):
+    indexes: list[Any] = [NAMESPACES_BY_ID, NAMESPACES_BY_NAME]
+    for index in indexes:
         if {(row.id, row.catalog_key, row.name) for row in view.scan(index, ())} != places:
             yield index.name
     found = {(row.id, row.namespace_id, row.name) for row in view.scan(TABLES_BY_ID, ())}

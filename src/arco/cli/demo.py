@@ -3,7 +3,7 @@
 import os
 import signal
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,10 @@ def demo(args: Namespace, terminal: Terminal) -> int:
     try:
         data_directory()
         with _interruptible(), _server(args, root) as (url, child):
-            story = Teller(workspace_directory(root, "local", "default"), url, terminal).tell(
-                child.wait_ready if child else lambda: None
-            )
-            _present(terminal, story, url, root, kept=child is None or not args.no_serve)
-            if child is not None and not args.no_serve:
-                _serve(terminal, child)
+            wait_ready = child.wait_ready if child else _already_ready
+            story = Teller(workspace_directory(root, "local", "default"), url, terminal).tell(wait_ready)
+            serving = None if args.no_serve else child
+            _show(terminal, serving, lambda: _present(terminal, story, url, root, kept=not (child and args.no_serve)))
     except DemoDataMissing as missing:
         raise CommandProblem(missing.message, "pip install 'arco[demo]'") from missing
     except PortTaken as taken:
@@ -42,6 +40,20 @@ def demo(args: Namespace, terminal: Terminal) -> int:
     except ServerFailed as failed:
         raise CommandProblem(failed.message, f"its log is {failed.details['log']}; then: arco doctor") from failed
     return OK
+
+
+def _show(terminal: Terminal, serving: ChildServer | None, present: Callable[[], None]) -> None:
+    # An interrupt from the first line on is the end that the last line offers.
+    try:
+        present()
+        if serving is not None:
+            serving.wait_ended()
+    except KeyboardInterrupt:
+        terminal.note("\nstopping the server" if serving else "\nstopped")
+
+
+def _already_ready() -> None:
+    """The server that was named with `--url` was running before us."""
 
 
 @contextmanager
@@ -67,13 +79,6 @@ def _interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _serve(terminal: Terminal, child: ChildServer) -> None:
-    try:
-        child.wait_ended()
-    except KeyboardInterrupt:
-        terminal.note("\nstopping the server")
 
 
 def _present(terminal: Terminal, story: Story, url: str, root: Path, *, kept: bool) -> None:

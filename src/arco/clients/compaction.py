@@ -1,7 +1,7 @@
 """The wire of `POST /internal/sync-compact` (catalog.md 3.2), both directions.
 
-Beyond the contract: `bodies` carries the appended bytes with their hashes, so that the compactor reads nothing back, and
-`outcomes` tells what became of each unit. Other unknown fields are refused.
+Beyond the contract: `bodies` carries the appended bytes with their hashes, so that the compactor reads nothing back,
+and `outcomes` tells what became of each unit. Other unknown fields are refused.
 """
 
 import msgspec

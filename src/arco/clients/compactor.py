@@ -4,7 +4,6 @@ Calls are idempotent (outcome rows de-duplicate), so a connection that breaks is
 whatever remains unclear is `CompactorGone`, never a definite failure.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -145,7 +144,7 @@ class HttpTransport:
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """Status and body. Raises `ConnectionError` or `TimeoutError`."""
         # Imported on first use: a process whose compactor is its own never pays for the HTTP client.
-        import aiohttp
+        import aiohttp  # noqa: PLC0415  # see above
 
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_MS / 1000)
@@ -155,7 +154,7 @@ class HttpTransport:
                 return response.status, await response.read()
         except aiohttp.ClientError as error:
             raise ConnectionError(str(error)) from error
-        except asyncio.TimeoutError as error:
+        except TimeoutError as error:
             raise TimeoutError(f"no answer within {TIMEOUT_MS} ms") from error
 
     async def close(self) -> None:

@@ -9,9 +9,7 @@ import hashlib
 import json
 from typing import Any, Final
 
-_ENCODER: Final = json.JSONEncoder(
-    sort_keys=False, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-)
+_ENCODER: Final = json.JSONEncoder(sort_keys=False, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_json(value: Any) -> bytes:

@@ -1,5 +1,4 @@
-"""Identifiers: ULID and UUIDv7 as pure functions of time and entropy (catalog.md 1.3, RFC 9562, the ULID spec).
-"""
+"""Identifiers: ULID and UUIDv7 as pure functions of time and entropy (catalog.md 1.3, RFC 9562, the ULID spec)."""
 
 import re
 from typing import Final, NewType

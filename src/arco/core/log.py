@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from arco.core.clock import Clock
@@ -155,7 +156,7 @@ def standard_output(line: str) -> None:
 
 def redacted(fields: Mapping[str, Any]) -> dict[str, Any]:
     """`fields` without secrets: by key, then by what the values look like; escaped and capped."""
-    return {_clean(key): _value(key, value, _DEPTH_MAX) for key, value in fields.items() if value is not None}
+    return {_clean_name(key): _value(key, value, _DEPTH_MAX) for key, value in fields.items() if value is not None}
 
 
 def scrubbed(text: str) -> str:
@@ -166,8 +167,13 @@ def scrubbed(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=1024)
+def _clean_name(name: str) -> str:
+    return _clean(name)
+
+
 def _value(key: str, value: Any, depth: int) -> Any:
-    if _SECRET_WORDS.search(key) and not _HARMLESS_WORDS.search(key):
+    if _names_a_secret(key):
         return _HIDDEN
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -176,6 +182,11 @@ def _value(key: str, value: Any, depth: int) -> Any:
     if isinstance(value, list | tuple | set | frozenset) and depth:
         return [_value(key, item, depth - 1) for item in list(value)[:_ITEMS_MAX]]
     return _clean(str(value))
+
+
+@lru_cache(maxsize=1024)  # field names are few and written in our code
+def _names_a_secret(key: str) -> bool:
+    return _SECRET_WORDS.search(key) is not None and _HARMLESS_WORDS.search(key) is None
 
 
 def _clean(text: str) -> str:

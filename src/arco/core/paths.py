@@ -62,14 +62,14 @@ def commit_record(chain: str, number: int, attempt: str) -> Key:
     return Key(f"commits/{chain}/{number:020d}-{attempt}.json")
 
 
-def segment(chain: str, table: str, number: int, attempt: str, index: int) -> Key:
-    """A Parquet segment written by one attempt at one manifest number."""
-    return Key(f"snapshots/{chain}/{table}/{number:020d}-{attempt}-{index:04d}.parquet")
+def segment(chain: str, table: str, number: int, piece: str) -> Key:
+    """A Parquet segment: `piece` names the attempt that wrote it after manifest `number`, and its place in it."""
+    return Key(f"snapshots/{chain}/{table}/{number:020d}-{piece}.parquet")
 
 
-def page(chain: str, table: str, number: int, attempt: str, index: int) -> Key:
-    """A page of segment references written by one attempt at one manifest number."""
-    return Key(f"snapshots/{chain}/{table}/{number:020d}-{attempt}-{index:04d}.page.json")
+def page(chain: str, table: str, number: int, piece: str) -> Key:
+    """A page of segment references; named like a segment."""
+    return Key(f"snapshots/{chain}/{table}/{number:020d}-{piece}.page.json")
 
 
 def delta(chain: str, number: int, attempt: str, index: int) -> Key:

@@ -6,6 +6,7 @@ scope id passes `core.scope`. Nothing here does I/O; keys are handed in.
 
 import hmac
 import ipaddress
+from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
@@ -126,6 +127,7 @@ def _text(headers: Headers, name: bytes) -> str:
     return headers.get(name, b"").decode("latin-1").strip()
 
 
+@lru_cache(maxsize=256)  # every request asks, clients use a handful of names; a refusal is not remembered
 def _check_local_host(host: bytes) -> None:
     name = host.decode("latin-1").strip().lower()
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]

@@ -1,7 +1,7 @@
 """One bounded cache of immutable decoded objects, shared by every snapshot of every scope in a process.
 
-Keys are full storage paths, and what lies under a path never changes, so nothing is ever invalidated; the least recently
-used objects leave when the budget of bytes is reached.
+Keys are full storage paths, and what lies under a path never changes, so nothing is ever invalidated; the least
+recently used objects leave when the budget of bytes is reached.
 """
 
 from collections import OrderedDict

@@ -1,8 +1,9 @@
 """A chain: the dense sequence of manifests of one writer, and how its head is found.
 
-Guarantees: `follow` never reports a head older than one it was given, and believes only manifests that continue the chain
-(parent hash of the previous raw bytes; a well-formed one that does not is void, an unreadable one fails closed). Nothing
-is ever listed, and finding the head takes a number of rounds that is logarithmic in how far the hint is behind. Source: architecture.md "The commit point is a new name"; catalog.md 2.4, 2.5.
+Guarantees: `follow` never reports a head older than one it was given, and believes only manifests that continue the
+chain (parent hash of the previous raw bytes; a well-formed one that does not is void, an unreadable one fails
+closed). Nothing is ever listed, and finding the head takes a number of rounds that is logarithmic in how far the hint
+is behind. Source: architecture.md "The commit point is a new name"; catalog.md 2.4, 2.5.
 """
 
 import asyncio

@@ -42,9 +42,7 @@ def public_names(spec: TableSpec[Any]) -> list[str]:
 def table_of(spec: TableSpec[R], rows: Sequence[R]) -> pa.Table:
     """An Arrow table of rows, in the given order."""
     schema = arrow_schema(spec)
-    columns = [
-        pa.array([getattr(row, field.name) for row in rows], type=field.type) for field in schema
-    ]
+    columns = [pa.array([getattr(row, field.name) for row in rows], type=field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 

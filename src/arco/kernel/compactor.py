@@ -1,15 +1,15 @@
 """The compactor: the sole writer of a chain, committing in groups (architecture.md, "Group commit").
 
 One loop per chain. What queued while the previous commit was in flight is the next batch; each caller gets its own
-outcome. One publish is {deltas, commit record} in parallel, then the manifest. Merging deltas into segments happens beside
-the loop and rides along with a later commit. Correct with any number of compactors on one chain: the name race decides, the
-outcome rows de-duplicate, and a loser folds again on the winner's state.
+outcome. One publish is {deltas, commit record} in parallel, then the manifest. Merging deltas into segments happens
+beside the loop and rides along with a later commit. Correct with any number of compactors on one chain: the name race
+decides, the outcome rows de-duplicate, and a loser folds again on the winner's state.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -117,7 +117,7 @@ class Compactor:
                 await self._commit(batch)
             except StorageUnavailable as error:
                 self._give_up(batch, OutcomeUnknown(f"storage does not answer: {error}"))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # whatever went wrong, the callers of this batch must hear of it
                 self._give_up(batch, error)
             self._start_merge_if_large()
 
@@ -129,7 +129,9 @@ class Compactor:
             return
         waker = asyncio.ensure_future(self._wake.wait())
         timer = self._merge_timer()
-        waits = {waker, *([timer] if timer else []), *([self._merging] if self._merging else [])}
+        waits: set[asyncio.Future[Any]] = {waker}
+        waits |= {timer} if timer else set()
+        waits |= {self._merging} if self._merging else set()
         done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         waker.cancel()
         if timer is None:
@@ -157,7 +159,7 @@ class Compactor:
             manifest = state.manifest
             nothing = FoldedBatch((), (), {}, dict(manifest.counts), manifest.snapshot_version)
             await self._attempt(state, nothing, (), self._inputs(state))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # merging is a chore: it is tried again
             self._forget(error)
             await self._shop.clock.sleep_ms(self._idle_merge_ms)
 
@@ -213,9 +215,7 @@ class Compactor:
         merge = self._finished_merge(state)
         frozen = len(self._merging_ids) if self._merging is not None else 0
         attempt = self._shop.ids.ulid()
-        draft = self._shop.composer.draft(
-            state, folded, units, inputs, attempt=attempt, merge=merge, frozen=frozen
-        )
+        draft = self._shop.composer.draft(state, folded, units, inputs, attempt=attempt, merge=merge, frozen=frozen)
         if not await write_objects(self._shop.store, self._shop.clock, draft.objects):
             raise OutcomeUnknown("storage did not take the commit's objects; nothing was published")
         outcome = await self._shop.publisher.publish(draft.manifest, state.head, self._seen_ms)
@@ -319,9 +319,7 @@ def _fold_order(batch: Sequence[_Waiting]) -> list[Unit]:
 def _compacted(state: ChainState, outcomes: tuple[Outcome, ...], published: bool) -> Compacted:
     manifest = state.manifest
     seen = tuple(
-        outcome
-        if outcome.status != UNSUPPORTED
-        else msgspec.structs.replace(outcome, manifest_id=manifest.manifest_id)
+        outcome if outcome.status != UNSUPPORTED else msgspec.structs.replace(outcome, manifest_id=manifest.manifest_id)
         for outcome in outcomes
     )
     return Compacted(
@@ -332,5 +330,3 @@ def _compacted(state: ChainState, outcomes: tuple[Outcome, ...], published: bool
         snapshot_version=manifest.snapshot_version,
         published=published,
     )
-
-

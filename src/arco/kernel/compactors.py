@@ -16,9 +16,7 @@ from arco.kernel.workshop import Workshop
 class Compactors:
     """Compactors by scope."""
 
-    def __init__(
-        self, workshop_for: Callable[[Scope], Workshop], *, only: Scope | None, idle_merge_ms: int
-    ) -> None:
+    def __init__(self, workshop_for: Callable[[Scope], Workshop], *, only: Scope | None, idle_merge_ms: int) -> None:
         self._workshop_for = workshop_for
         self._only = only
         self._idle_merge_ms = idle_merge_ms

@@ -1,7 +1,8 @@
 """Composing the next manifest: where a batch's changes go, and which objects must be written before it.
 
-Small changes ride inline in the manifest; when the inline part grows they are spilled to one object; spilled deltas of a
-tier are joined into one of the next when there are enough of them. A finished merge replaces the deltas it covered.
+Small changes ride inline in the manifest; when the inline part grows they are spilled to one object; spilled deltas
+of a tier are joined into one of the next when there are enough of them. A finished merge replaces the deltas it
+covered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -151,17 +152,15 @@ class Composer:
         deltas.keep(state, covered, frozen)
         if folded.changes:
             deltas.add(folded.changes)
-        record, record_ref = self._record(state, folded, units, inputs, attempt)
+        record, record_ref = self._record(state, folded, units, inputs=inputs, attempt=attempt)
         objects = tuple(deltas.objects)
         if record is not None:
             objects = (*objects, record)
-        manifest = self._manifest(
-            state, folded, inputs, attempt=attempt, commit=record_ref, merge=merge, deltas=deltas
-        )
+        manifest = self._manifest(state, folded, inputs, attempt=attempt, commit=record_ref, merge=merge, deltas=deltas)
         return Draft(manifest, objects, tuple(layer for _, layer in deltas.items))
 
     def _record(
-        self, state: ChainState, folded: FoldedBatch, units: Sequence[Unit], inputs: CommitInputs, attempt: str
+        self, state: ChainState, folded: FoldedBatch, units: Sequence[Unit], *, inputs: CommitInputs, attempt: str
     ) -> tuple[WrittenObject | None, CommitRef | None]:
         kept = [
             CommittedUnit(unit.events, outcome)
@@ -220,9 +219,7 @@ class Composer:
             inline=deltas.inline,
         )
 
-    def _summary(
-        self, folded: FoldedBatch, trees: Mapping[str, TableTree], deltas: _Deltas, now: str
-    ) -> SnapshotInfo:
+    def _summary(self, folded: FoldedBatch, trees: Mapping[str, TableTree], deltas: _Deltas, now: str) -> SnapshotInfo:
         tree_bytes = sum(ref.below_bytes or ref.bytes for tree in trees.values() for ref in tree.refs)
         return SnapshotInfo(
             version=folded.snapshot_version,
@@ -234,7 +231,7 @@ class Composer:
 
     def _domain_manifests(self, previous: Manifest, folded: FoldedBatch, number: int) -> dict[str, str]:
         changed = {self._specs[name].domain for name in folded.changes}
-        return {**previous.domain_manifests, **{domain: f"{number:020d}" for domain in sorted(changed)}}
+        return {**previous.domain_manifests, **dict.fromkeys(sorted(changed), f"{number:020d}")}
 
     @staticmethod
     def _watermark(previous: Manifest, folded: FoldedBatch) -> str | None:

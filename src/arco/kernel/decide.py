@@ -49,9 +49,7 @@ class UnitContext(msgspec.Struct, frozen=True):
     snapshot_version: int
 
 
-def decide(
-    view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]
-) -> tuple[Outcome, bool]:
+def decide(view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]) -> tuple[Outcome, bool]:
     """The unit's outcome, and whether it is new (was recorded just now). Raises `NotLoaded`."""
     known = view.get(OUTCOMES, (unit.unit_id,))
     if known is not None:
@@ -86,9 +84,7 @@ def outcome_of(row: OutcomeRow, *, replayed: bool) -> Outcome:
     )
 
 
-def _decided(
-    view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]
-) -> Outcome:
+def _decided(view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]) -> Outcome:
     claim = unit.claim
     if claim is not None:
         claimed = view.get(IDEMPOTENCY, (claim.operation, claim.key_hash))
@@ -127,7 +123,7 @@ def _folded(
             return _outcome(unit, context, "quarantined", Rejected("invalid_event", str(error)))
         except NotLoaded:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # see below
             # A bug of one domain's fold must not stop the chain: the unit stays pending, nothing is recorded.
             sentence = f"folding failed: {type(error).__name__}: {error}"
             return Outcome(unit_id=unit.unit_id, status=UNSUPPORTED, code="fold_failed", message=sentence)

@@ -6,7 +6,7 @@ its savepoint, so a fold must not catch it and must have no effect but through t
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -103,7 +103,7 @@ class Domain(Protocol):
         ...
 
     @property
-    def tables(self) -> tuple[TableSpec[R], ...]:  # type: ignore[type-var]  # rows of many types
+    def tables(self) -> tuple[TableSpec[Any], ...]:
         """Every table this domain owns."""
         ...
 

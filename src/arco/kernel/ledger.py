@@ -1,8 +1,8 @@
 """The api's end of the write path: drafts become named units, are appended in groups, and folded by the compactor.
 
-Zero-linger grouping: what queued while an append was in flight is the next ledger object. An append whose answer is lost is
-issued again with the same name and bytes; only what is known to have been appended is handed to the compactor with its
-bytes, so that nothing is read back. Source: architecture.md "Group commit"; reliability.md 9.
+Zero-linger grouping: what queued while an append was in flight is the next ledger object. An append whose answer is
+lost is issued again with the same name and bytes; only what is known to have been appended is handed to the compactor
+with its bytes, so that nothing is read back. Source: architecture.md "Group commit"; reliability.md 9.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from arco.core import instant, paths
 from arco.core.canonical_json import sha256_hex
 from arco.core.clock import Clock
 from arco.core.entropy import Ids
-from arco.core.errors import CorruptData, Overloaded, OutcomeUnknown, Unavailable
+from arco.core.errors import CorruptData, OutcomeUnknown, Overloaded, Unavailable
 from arco.core.limits import BATCH_UNITS_MAX, COMMAND_DEADLINE_MS, QUEUE_UNITS_MAX
 from arco.kernel.desk import UnitDraft
 from arco.kernel.envelope import Envelope, Unit, encode_units, event_key
@@ -116,7 +116,7 @@ class LedgerDesk:
             while batch := self._take(domain):
                 try:
                     appended = await self._append(domain, batch)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001  # the callers of this batch must hear of it
                     _fail(batch, error)
                     continue
                 task = asyncio.get_running_loop().create_task(self._fold(domain, appended, batch))
@@ -180,7 +180,7 @@ class LedgerDesk:
             for waiting in batch:
                 _fail([waiting], OutcomeUnknown(str(error), event_id=waiting.units[0].unit_id))
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the callers of this batch must hear of it
             _fail(batch, error)
             return
         by_unit = {outcome.unit_id: outcome for outcome in outcomes}
@@ -207,5 +207,3 @@ def _copied(error: Exception) -> Exception:
     if isinstance(error, StorageUnavailable):
         return type(error)(*error.args)
     return error
-
-

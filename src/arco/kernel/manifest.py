@@ -5,7 +5,7 @@ the trees of segments, `deltas` the changes that are not in them yet, oldest fir
 ones. Everything is compact JSON, so that any engine can find its way with nothing but the manifest.
 """
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from arco.core.errors import CorruptData
 from arco.kernel.envelope import Envelope
 from arco.kernel.fold import Outcome
 from arco.kernel.spec import RowKey
+
+T = TypeVar("T")
 
 FORMAT_VERSION: Final = 1
 
@@ -196,7 +198,7 @@ def decode_commit_record(body: bytes) -> CommitRecord:
     return _decoded(_RECORD, body, "commit record")
 
 
-def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes, what: str) -> Any:
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
     try:
         return decoder.decode(body)
     except msgspec.MsgspecError as error:

@@ -5,9 +5,11 @@ collected. Segments and pages are cut when they outgrow their bound and joined w
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from itertools import pairwise
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
+import pyarrow as pa
 
 from arco.core.canonical_json import sha256_hex
 from arco.core.limits import (
@@ -24,11 +26,11 @@ from arco.kernel.codec import SegmentRows, encode_parquet, merged, table_of
 from arco.kernel.manifest import Page, Ref, TableTree, encode
 from arco.kernel.spec import RowKey, TableSpec
 
+T = TypeVar("T")
+
 Edits = Sequence[tuple[RowKey, Any]]
 """Key-ordered (key, row or None), each key once."""
 
-FetchSegment = Callable[[TableSpec[Any], Ref], Awaitable[SegmentRows]]
-FetchPage = Callable[[Ref], Awaitable[Page]]
 NameObject = Callable[[str, str], Key]
 """(table, `segment` or `page`) to a fresh key."""
 
@@ -48,14 +50,23 @@ class WrittenObject(msgspec.Struct, frozen=True):
     decoded_bytes: int
 
 
+class TreeSource(Protocol):
+    """Where the present objects of a tree are read."""
+
+    async def segment(self, spec: TableSpec[Any], ref: Ref) -> SegmentRows:
+        """The segment a ref names."""
+        ...
+
+    async def page(self, ref: Ref) -> Page:
+        """The page a ref names."""
+        ...
+
+
 class TreeMerger:
     """Applies edits to the trees of one attempt and collects the objects to write."""
 
-    def __init__(
-        self, fetch_segment: FetchSegment, fetch_page: FetchPage, name: NameObject, offload: Offload, write: WriteObjects
-    ) -> None:
-        self._fetch_segment = fetch_segment
-        self._fetch_page = fetch_page
+    def __init__(self, source: TreeSource, *, name: NameObject, offload: Offload, write: WriteObjects) -> None:
+        self._source = source
         self._name = name
         self._offload = offload
         self._write = write
@@ -73,7 +84,7 @@ class TreeMerger:
         while level > 0 and len(refs) <= 1:
             if not refs:
                 return TableTree()
-            page = self._own_page(refs[0])
+            page = self._own(refs[0], Page)
             if page is None or len(page.refs) > ROOT_FANOUT_MAX:
                 break
             self._drop(refs[0])
@@ -99,7 +110,7 @@ class TreeMerger:
                     pending = []
                 result.append(ref)
                 continue
-            page = await self._fetch_page(ref)
+            page = await self._source.page(ref)
             pending.extend(await self._node(spec, page.refs, page.level, mine))
             if len(pending) >= PAGE_FANOUT_TARGET // 2:
                 result.extend(self._pages(spec, pending, level - 1))
@@ -122,7 +133,7 @@ class TreeMerger:
                     carried = None
                 result.append(ref)
                 continue
-            segment = await self._fetch_segment(spec, ref)
+            segment = await self._source.segment(spec, ref)
             table = await self._merged(spec, segment.table, mine)
             if carried is not None:
                 table = _joined(carried, table)
@@ -142,8 +153,8 @@ class TreeMerger:
         if carried.num_rows == 0:
             return before
         if before and before[-1].rows + carried.num_rows <= SEGMENT_ROWS_TARGET:
-            own = self._own_segment(before[-1])
-            neighbour = own or await self._fetch_segment(spec, before[-1])
+            own = self._own(before[-1], SegmentRows)
+            neighbour = own or await self._source.segment(spec, before[-1])
             self._drop(before[-1])
             return before[:-1] + await self._cut(spec, _joined(neighbour.table, carried))
         return before + await self._cut(spec, carried)
@@ -194,13 +205,7 @@ class TreeMerger:
         """An object this attempt made and then made superfluous need not be written."""
         self.objects = [item for item in self.objects if item.key != ref.path]
 
-    def _own_page(self, ref: Ref) -> Page | None:
-        return self._own(ref, Page)
-
-    def _own_segment(self, ref: Ref) -> SegmentRows | None:
-        return self._own(ref, SegmentRows)
-
-    def _own(self, ref: Ref, kind: type[Any]) -> Any:
+    def _own(self, ref: Ref, kind: type[T]) -> T | None:
         for item in reversed(self.objects):
             if item.key == ref.path and isinstance(item.decoded, kind):
                 return item.decoded
@@ -240,16 +245,12 @@ def _pieces(table: Any) -> list[Any]:
 
 def _even(total: int, count: int) -> list[tuple[int, int]]:
     edges = [total * index // count for index in range(count + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def _joined(first: Any, second: Any) -> Any:
-    import pyarrow as pa
-
     return pa.concat_tables([first, second]).combine_chunks()
 
 
 def _copied(table: Any) -> Any:
-    import pyarrow as pa
-
     return table.take(pa.array(range(table.num_rows), type=pa.int64())).combine_chunks()

@@ -1,7 +1,8 @@
 """Pointer objects: one per domain, hints for readers that know only them; never the commit.
 
-Cloud stores allow about one write a second to one object name, so a pointer follows at once when it has rested and about
-every two seconds otherwise. It only ever moves forward, and a writer waits when the head is too far ahead of it.
+Cloud stores allow about one write a second to one object name, so a pointer follows at once when it has rested and
+about every two seconds otherwise. It only ever moves forward, and a writer waits when the head is too far ahead of
+it.
 """
 
 import asyncio

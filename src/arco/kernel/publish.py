@@ -1,7 +1,8 @@
 """Publishing a manifest: the three outcomes of the one write that commits, and how each is decided.
 
-Won: our attempt is in the chain. Lost: another manifest has the number. Unknown: neither can be shown within the budget;
-the caller must say so and must not write the same facts under another name. Source: reliability.md 9, rules 1-3.
+Won: our attempt is in the chain. Lost: another manifest has the number. Unknown: neither can be shown within the
+budget; the caller must say so and must not write the same facts under another name. Source: reliability.md 9, rules
+1-3.
 """
 
 from typing import Final, assert_never

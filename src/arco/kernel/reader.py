@@ -7,11 +7,13 @@ probe. What lies under a snapshot is immutable, so snapshots share everything th
 import asyncio
 from typing import Any
 
+import pyarrow as pa
+
 from arco.core import instant
 from arco.core.canonical_json import sha256_hex
 from arco.core.clock import Clock
 from arco.kernel.chain import Chain, Head
-from arco.kernel.codec import merged, public_names
+from arco.kernel.codec import arrow_schema, merged, public_names
 from arco.kernel.loader import Loader
 from arco.kernel.merge import edits_of
 from arco.kernel.spec import R, RowKey, TableSpec
@@ -80,10 +82,6 @@ class ChainSnapshot:
         return whole.select(public_names(table))
 
     async def _stored(self, table: TableSpec[R]) -> Any:
-        import pyarrow as pa
-
-        from arco.kernel.codec import arrow_schema
-
         tree = self._state.tree(table.name)
         pieces = await self._pieces(table, tree.refs, tree.level)
         whole = pa.concat_tables(pieces) if pieces else arrow_schema(table).empty_table()

@@ -15,7 +15,7 @@ KERNEL_DOMAIN: Final = "catalog"
 """The pointer that moves with every commit: the chain's own."""
 
 
-class CommitRow(Row):
+class CommitRow(Row, frozen=True, kw_only=True, gc=False):
     """One accepted unit: what changed, when, by which manifest. The first nine fields are the contract's."""
 
     commit_ulid: str
@@ -32,7 +32,7 @@ class CommitRow(Row):
     actor: str | None = None
 
 
-class ObjectHistoryRow(Row):
+class ObjectHistoryRow(Row, frozen=True, kw_only=True, gc=False):
     """The same facts found by the object they are about."""
 
     object_id: str
@@ -46,7 +46,7 @@ class ObjectHistoryRow(Row):
     actor: str | None = None
 
 
-class OutcomeRow(Row):
+class OutcomeRow(Row, frozen=True, kw_only=True, gc=False):
     """What became of a unit, found by the id of its first event: de-duplication and `GET /outcomes/{event_id}`."""
 
     unit_id: str
@@ -60,7 +60,7 @@ class OutcomeRow(Row):
     decided_at: int
 
 
-class IdempotencyRow(Row):
+class IdempotencyRow(Row, frozen=True, kw_only=True, gc=False):
     """The outcome an idempotency key stands for."""
 
     operation: str
@@ -81,9 +81,7 @@ OBJECT_HISTORY: Final = TableSpec(
     "object_history", ObjectHistoryRow, key=("object_id", "snapshot_version"), domain=KERNEL_DOMAIN
 )
 OUTCOMES: Final = TableSpec("outcomes", OutcomeRow, key=("unit_id",), domain=KERNEL_DOMAIN)
-IDEMPOTENCY: Final = TableSpec(
-    "idempotency_keys", IdempotencyRow, key=("operation", "key_hash"), domain=KERNEL_DOMAIN
-)
+IDEMPOTENCY: Final = TableSpec("idempotency_keys", IdempotencyRow, key=("operation", "key_hash"), domain=KERNEL_DOMAIN)
 
 KERNEL_TABLES: Final = (COMMITS, OBJECT_HISTORY, OUTCOMES, IDEMPOTENCY)
 
@@ -91,7 +89,8 @@ KERNEL_TABLES: Final = (COMMITS, OBJECT_HISTORY, OUTCOMES, IDEMPOTENCY)
 def all_specs(domains: Sequence[Domain]) -> dict[str, TableSpec[Any]]:
     """Every table of a chain by name: the kernel's and its domains'."""
     specs: dict[str, TableSpec[Any]] = {}
-    for spec in (*KERNEL_TABLES, *(table for domain in domains for table in domain.tables)):
+    every: list[TableSpec[Any]] = [*KERNEL_TABLES, *(table for domain in domains for table in domain.tables)]
+    for spec in every:
         invariant(spec.name not in specs, f"two tables are called {spec.name}")
         specs[spec.name] = spec
     return specs

@@ -38,8 +38,7 @@ class FieldSpec(msgspec.Struct, frozen=True):
 class TableSpec(Generic[R]):
     """A table of a chain: `name` is unique in the chain, `domain` is whose pointer its changes move.
 
-    `private` fields are stored but not shown in SQL or documentation. `public` is the SQL name
-    (`catalog.tables`), or None for tables that no query sees.
+    `private` fields are stored but not shown in SQL or documentation.
     """
 
     def __init__(

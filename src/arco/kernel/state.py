@@ -1,18 +1,18 @@
 """The state of a chain at one manifest, as far as it is in memory.
 
-`ChainState` answers from trees, deltas and the shared cache, synchronously; what it needs and does not have it names by
-raising `Missing`, and `kernel.loader` fetches that. *Not loaded is not absent* holds by construction: absence is only ever
-concluded from a loaded object or from the key ranges in a ref.
+`ChainState` answers from trees, deltas and the shared cache, synchronously; what it needs and does not have it names
+by raising `Missing`, and `kernel.loader` fetches that. *Not loaded is not absent* holds by construction: absence is
+only ever concluded from a loaded object or from the key ranges in a ref.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from arco.kernel.chain import Head
 from arco.kernel.codec import SegmentRows
 from arco.kernel.fold import NotLoaded
 from arco.kernel.layers import Layer
-from arco.kernel.chain import Head
 from arco.kernel.manifest import Page, Ref, TableTree
 from arco.kernel.spec import R, RowKey, TableSpec
 

@@ -1,8 +1,8 @@
 """Replay is the proof: fold the commit log again from genesis and compare every row with what is published.
 
-Checks on the way: each manifest continues the one before (raw hash), each commit record has the hash its manifest names,
-every recorded outcome is what folding gives, and at the end the replayed tables equal the published ones row for row and
-count for count. Source: architecture.md "Replay is the proof".
+Checks on the way: each manifest continues the one before (raw hash), each commit record has the hash its manifest
+names, every recorded outcome is what folding gives, and at the end the replayed tables equal the published ones row
+for row and count for count. Source: architecture.md "Replay is the proof".
 """
 
 import asyncio

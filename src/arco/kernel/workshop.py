@@ -1,8 +1,8 @@
-"""Everything a compactor of one scope works with, and the chores that need no decision: genesis, loading, merging, writing."""
+"""Everything a compactor of one scope works with, and its chores: genesis, loading, merging, writing."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from arco.core import instant, paths
 from arco.core.clock import Clock
@@ -21,7 +21,6 @@ from arco.kernel.merge import TreeMerger, WrittenObject, edits_of
 from arco.kernel.pointers import PointerKeeper
 from arco.kernel.publish import Publisher, Undecided
 from arco.kernel.records import all_specs
-from arco.kernel.spec import TableSpec
 from arco.kernel.state import ChainState, Loaded
 from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure
 
@@ -43,15 +42,29 @@ class Ports(Protocol):
     """The outside world of a compactor, injected by a composition root."""
 
     @property
-    def clock(self) -> Clock: ...
+    def clock(self) -> Clock:
+        """Time."""
+        ...
+
     @property
-    def ids(self) -> Ids: ...
+    def ids(self) -> Ids:
+        """Fresh names."""
+        ...
+
     @property
-    def entropy(self) -> Entropy: ...
+    def entropy(self) -> Entropy:
+        """Randomness, for jitter."""
+        ...
+
     @property
-    def offload(self) -> Offload: ...
+    def offload(self) -> Offload:
+        """Where Parquet is encoded."""
+        ...
+
     @property
-    def log(self) -> EventLog: ...
+    def log(self) -> EventLog:
+        """Where what operators may want to know goes."""
+        ...
 
 
 class Workshop:
@@ -128,9 +141,9 @@ class Workshop:
             nonlocal made
             made += 1
             build = paths.segment if kind == "segment" else paths.page
-            return build(self.chain.spec.name, table, state.manifest.number, attempt, made)
+            return build(self.chain.spec.name, table, state.manifest.number, f"{attempt}-{made:04d}")
 
-        merger = TreeMerger(self.loader.segment, self.loader.page, name, self.offload, self._write_merged)
+        merger = TreeMerger(self.loader, name=name, offload=self.offload, write=self._write_merged)
         trees = {}
         for table, changes in joined(state.layers).items():
             trees[table] = await merger.merge(self.specs[table], state.tree(table), edits_of(changes))
@@ -154,7 +167,7 @@ class Workshop:
             base_path=f"snapshots/{name}/",
             updated_at=instant.stored_text(self.clock.now_ms()),
             attempt=self.ids.ulid(),
-            counts={table: 0 for table in sorted(self.specs)},
+            counts=dict.fromkeys(sorted(self.specs), 0),
         )
 
     def _root_manifest(self) -> bytes:

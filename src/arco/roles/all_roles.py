@@ -1,6 +1,7 @@
 """Which roles a process serves: one, or all of them in one process, each on its own port with the same HTTP contract.
 
-The only difference between the two is the transport from api to compactor: in one process it goes straight to the ASGI app.
+The only difference between the two is the transport from api to compactor: in one process it goes straight to the
+ASGI app.
 """
 
 from collections.abc import Mapping

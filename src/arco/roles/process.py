@@ -83,7 +83,7 @@ def make_process(storage: str, *, log: Log | None = None, cache_bytes: int = CAC
         entropy=entropy,
         ids=MintedIds(clock, entropy),
         offload=Threads(OFFLOAD_THREADS),
-        log=log or LineLog(clock, standard_output),
+        log=log or LineLog(standard_output, clock),
         registry=Registry(),
         store=store_from_url(storage),
         cache=ObjectCache(cache_bytes),

@@ -1,7 +1,8 @@
 """`arco serve`: configuration, sockets, roles, signals, and an orderly end (operations.md 6).
 
-Start: configuration (every problem at once, exit 78), storage (exit 69), sockets, serve. End on SIGTERM or SIGINT: drain, answer
-what is in flight, finish what the compactor has queued, exit 0; a second signal exits at once, which is safe by design.
+Start: configuration (every problem at once, exit 78), storage (exit 69), sockets, serve. End on SIGTERM or SIGINT:
+drain, answer what is in flight, finish what the compactor has queued, exit 0; a second signal exits at once, which is
+safe by design.
 """
 
 import asyncio
@@ -20,7 +21,9 @@ from arco.config.variables import ALL, API
 from arco.core.clock import SystemClock
 from arco.core.errors import InvalidInput
 from arco.core.log import LineLog, standard_output
-from arco.edge.server import Listener, PortTaken, bind, run as run_loop, serve as serve_app
+from arco.edge.server import Listener, PortTaken, bind
+from arco.edge.server import run as run_loop
+from arco.edge.server import serve as serve_app
 from arco.roles import all_roles
 from arco.roles.process import CACHE_BYTES, Process, make_process
 from arco.roles.served import ServedRole
@@ -29,6 +32,7 @@ EXIT_STORAGE: Final = 69
 EXIT_PORT: Final = 1
 EXIT_UNFINISHED: Final = 75
 _BEAT_MS: Final = 5_000
+_PORT_HELP: Final = "Another server may be running; choose another port with --port, or 0 for any."
 
 
 def run(role: str | None, overrides: Mapping[str, str]) -> int:
@@ -40,7 +44,7 @@ def run(role: str | None, overrides: Mapping[str, str]) -> int:
         return EXIT_CODE
     for warning in settings.warnings:
         sys.stderr.write(f"arco: {warning}\n")
-    log = LineLog(SystemClock(), standard_output, level=settings.log_level, text=settings.log_format == "text")
+    log = LineLog(standard_output, SystemClock(), level=settings.log_level, text=settings.log_format == "text")
     try:
         process = make_process(settings.storage, log=log, cache_bytes=settings.value("ARCO_CACHE_BYTES") or CACHE_BYTES)
         listeners = _bind_all(settings)
@@ -48,7 +52,9 @@ def run(role: str | None, overrides: Mapping[str, str]) -> int:
         sys.stderr.write(f"arco: ARCO_STORAGE_BUCKET: {error.message}\n")
         return EXIT_STORAGE
     except PortTaken as error:
-        sys.stderr.write(f"arco: {error}\nAnother server may be running; choose another port with --port, or 0 for any.\n")
+        sys.stderr.write(f"arco: {error}
+{_PORT_HELP}
+")
         return EXIT_PORT
     return run_loop(lambda: _main(settings, process, listeners, environ))
 

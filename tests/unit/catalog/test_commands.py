@@ -1,18 +1,22 @@
 """Commands against a real fold in memory: creation, change, races, idempotency (catalog.md 1.5, 3.6, 4.3-4.7)."""
 
+from typing import Any
+
 import msgspec
 import pytest
-from tests.builders import KEY, OTHER_KEY, Desk
+from tests.builders import KEY, OTHER_KEY, Desk, a_namespace, an_envelope
 
 from arco.core.errors import AlreadyExists, Conflict, InvalidInput, NotFound, StaleBase
 from arco.domains.catalog import commands, queries
 from arco.domains.catalog.commands import DropCatalog, DropSchema, DropTable, UpdateCatalog, UpdateSchema, UpdateTable
 from arco.domains.catalog.errors import NotEmpty, ReservedName
+from arco.domains.catalog.events import NamespaceCreated
 from arco.domains.catalog.rules import ColumnSpec, etag
 from arco.domains.catalog.tables import CATALOGS, COLUMNS, NAMESPACES, TABLES
+from arco.kernel.envelope import Unit
 from arco.kernel.records import COMMITS, OBJECT_HISTORY
 
-TABLE = {"catalog": "analytics", "schema": "sales", "name": "orders"}
+TABLE: dict[str, Any] = {"catalog": "analytics", "schema": "sales", "name": "orders"}
 
 
 async def test_the_first_namespace_makes_default_and_the_first_table_the_third_version():
@@ -439,7 +443,8 @@ async def test_everything_can_be_dropped_from_the_leaves_up():
     await commands.drop_catalog(desk.clerk, DropCatalog(name="analytics"))
     head = await desk.workspace.head()
     assert head is not None
-    assert [head.count(table) for table in (CATALOGS, NAMESPACES, TABLES, COLUMNS)] == [0, 0, 0, 0]
+    tables: list[Any] = [CATALOGS, NAMESPACES, TABLES, COLUMNS]
+    assert [head.count(table) for table in tables] == [0, 0, 0, 0]
     operations = [row.operation for row in await head.scan(COMMITS)]
     assert operations == [
         "catalog_created",
@@ -473,3 +478,24 @@ async def test_two_level_writes_mean_default_only():
         await desk.table("t", catalog=None)
     with pytest.raises(NotFound, match="Namespace not found: sales"):
         await commands.drop_schema(desk.clerk, DropSchema(catalog=None, name="sales"))
+
+
+async def test_schemas_without_catalog_id_are_served_renamed_and_patched_as_children_of_default():
+    desk = Desk()
+    old = an_envelope(NamespaceCreated(namespace=a_namespace("old", catalog_id=None)))
+    desk.workspace.fold([Unit((old,))])
+    changed = await commands.update_schema(
+        desk.clerk, UpdateSchema(catalog="default", name="old", new_name="new", description="d")
+    )
+    assert (changed.catalog_id, changed.name, changed.description) == (None, "new", "d")
+    head = await desk.workspace.head()
+    assert await queries.get_schema(head, "default", "new") == changed
+    assert await queries.any_namespace(head, "new") == changed
+    assert head is not None
+    assert head.count(CATALOGS) == 0
+    await desk.table("t", catalog=None, schema="new")
+    head = await desk.workspace.head()
+    assert head is not None
+    assert [row.name for row in await head.scan(CATALOGS)] == ["default"]
+    with pytest.raises(AlreadyExists):
+        await desk.schema("new", None)

@@ -73,7 +73,11 @@ class Served:
     """An app with everything that can be looked at from outside."""
 
     def __init__(
-        self, endpoints: Sequence[Mounted], authenticator: Authenticator | None = None, services: Any = None, **parts: Any
+        self,
+        endpoints: Sequence[Mounted],
+        authenticator: Authenticator | None = None,
+        services: Any = None,
+        **parts: Any,
     ) -> None:
         self.clock = TurnedClock()
         self.kept = KeptLines()

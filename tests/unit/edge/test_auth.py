@@ -5,6 +5,7 @@ import json
 import pytest
 from joserfc import jws
 from joserfc.jwk import OctKey, RSAKey
+from tests.unit.edge.kit import TurnedClock, an_endpoint, served
 
 from arco.core.scope import Scope
 from arco.edge.audit import actor_of
@@ -12,7 +13,6 @@ from arco.edge.auth import DebugHeaders, DevelopmentScope, InternalCaller
 from arco.edge.codec import reply
 from arco.edge.context import context_of
 from arco.edge.tokens import CACHE_TOKENS_MAX, HS256, RS256, BearerTokens, TokenRules
-from tests.unit.edge.kit import TurnedClock, an_endpoint, served
 
 SECRET = "s" * 32
 RSA = RSAKey.generate_key(2048)
@@ -268,7 +268,9 @@ async def test_development_has_a_scope_unless_headers_say_otherwise():
     assert (await _served(DevelopmentScope(Scope("t", "w"))).ask("GET", PATH)).json()[:2] == ["t", "w"]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:8080", "testserver", "api.localhost:1", "10.0.0.7"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8080", "localhost", "[::1]:8080", "testserver", "api.localhost:1", "10.0.0.7"]
+)
 async def test_development_answers_to_local_names(host):
     assert (await _served(DevelopmentScope()).ask("GET", PATH, headers={"host": host})).status_code == 200
 

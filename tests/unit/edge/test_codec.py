@@ -4,11 +4,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.edge.kit import an_endpoint, served
 
 from arco.core.errors import InvalidInput
 from arco.edge.codec import check_json, conditional, decode, decode_bytes, no_content, query_params, reply
 from arco.edge.refusals import MalformedBody, UnprocessableBody
-from tests.unit.edge.kit import an_endpoint, served
 
 
 class Column(msgspec.Struct):
@@ -39,7 +39,10 @@ class Query(msgspec.Struct):
         (b'{"name":"t","columns":[{}]}', "columns[0].name is required"),
         (b'{"name":"t","columns":[{"name":null}]}', "columns[0].name must be text, not null"),
         (b'{"name":"t","columns":{}}', "columns must be a list, not an object"),
-        (b'{"name":"t","columns":[{"name":"c","nullable":"yes"}]}', "columns[0].nullable must be true or false, not text"),
+        (
+            b'{"name":"t","columns":[{"name":"c","nullable":"yes"}]}',
+            "columns[0].nullable must be true or false, not text",
+        ),
         (b'{"name":"t","properties":{"a":1}}', "properties.* must be text, not an integer"),
         (b'{"name":"t","size":"big"}', "size must be an integer or null, not text"),
         (b"[]", "The body must be an object, not a list"),
@@ -202,7 +205,8 @@ async def _tagged(request):
 
 
 @pytest.mark.parametrize(
-    ("condition", "status"), [(None, 200), ('"n6"', 200), ('"n7"', 304), ('W/"n7"', 304), ('"a", "n7"', 304), ("*", 304)]
+    ("condition", "status"),
+    [(None, 200), ('"n6"', 200), ('"n7"', 304), ('W/"n7"', 304), ('"a", "n7"', 304), ("*", 304)],
 )
 async def test_what_the_caller_has_is_not_sent_again(condition, status):
     headers = {} if condition is None else {"if-none-match": condition}

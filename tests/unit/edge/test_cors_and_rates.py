@@ -1,11 +1,11 @@
 import pytest
+from tests.unit.edge.kit import TurnedClock, an_endpoint, served
+from tests.unit.edge.test_auth import _hs256
 
 from arco.core.metrics import Registry
 from arco.edge.cors import CorsRules
 from arco.edge.rates import TENANTS_MAX, Rate, RateLimits
 from arco.edge.refusals import RateLimited
-from tests.unit.edge.kit import TurnedClock, an_endpoint, served
-from tests.unit.edge.test_auth import _hs256
 
 GET = "/api/v1/hello/you"
 ORIGIN = "https://console.example.com"

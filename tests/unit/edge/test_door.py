@@ -1,6 +1,7 @@
 import pytest
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
+from tests.unit.edge.kit import Served, an_endpoint, served
 
 from arco.core import errors
 from arco.core.ids import is_ulid
@@ -9,7 +10,6 @@ from arco.edge.codec import decode_bytes, reply
 from arco.edge.problems import CODES, INTERNAL_TEXT, ProblemView
 from arco.edge.refusals import Forbidden, NotAcceptable, NotImplementedHere, RateLimited
 from arco.storage.port import StorageUnavailable
-from tests.unit.edge.kit import Served, an_endpoint, served
 
 PATH = "/api/v1/hello/{name}"
 GET = "/api/v1/hello/you"
@@ -187,7 +187,9 @@ async def test_the_default_limit_is_two_mebibytes():
     assert (await app.ask("POST", "/api/v1/b", content=b"x" * 2_097_153)).status_code == 413
 
 
-@pytest.mark.parametrize("name", ["authorization", "host", "content-type", "idempotency-key", "x-tenant-id", "if-match"])
+@pytest.mark.parametrize(
+    "name", ["authorization", "host", "content-type", "idempotency-key", "x-tenant-id", "if-match"]
+)
 async def test_a_header_that_decides_something_may_be_given_once(name):
     headers = [(name, "a"), (name, "b")]
     if name == "host":

@@ -1,6 +1,8 @@
 import asyncio
 
 import pytest
+from tests.unit.edge.kit import KeptLines, TurnedClock, served
+from tests.unit.edge.test_auth import _hs256
 
 from arco.core.log import LineLog, SilentLog
 from arco.core.metrics import Registry
@@ -8,8 +10,6 @@ from arco.edge import health as health_module
 from arco.edge.health import Check, CheckResult, Health, heartbeat, version_view
 from arco.edge.lifecycle import Lifecycle
 from arco.edge.probes import health_endpoints, metrics_endpoint
-from tests.unit.edge.kit import KeptLines, TurnedClock, served
-from tests.unit.edge.test_auth import _hs256
 
 
 class Probe:
@@ -39,7 +39,9 @@ def _health(*checks, clock=None, lifecycle=None, log=None):
 
 def _served(health, **rest):
     version = version_view({}, service="arco-api", package_version="0.1.0")
-    return served(*health_endpoints(health, version), metrics_endpoint(Registry(), **rest), prefix="", authenticator=_hs256())
+    return served(
+        *health_endpoints(health, version), metrics_endpoint(Registry(), **rest), prefix="", authenticator=_hs256()
+    )
 
 
 async def test_a_healthy_process_says_so_everywhere_and_to_everybody():
@@ -54,7 +56,9 @@ async def test_a_healthy_process_says_so_everywhere_and_to_everybody():
         "checkedAtUtc": "2026-01-01T00:00:00+00:00",
         "role": "api",
         "version": "0.1.0",
-        "dependencies": [{"name": "object_storage", "healthy": True, "essential": True, "status": "ready", "detail": ""}],
+        "dependencies": [
+            {"name": "object_storage", "healthy": True, "essential": True, "status": "ready", "detail": ""}
+        ],
     }
 
 
@@ -121,7 +125,10 @@ async def test_a_check_that_breaks_or_hangs_is_not_ready(monkeypatch):
     broken = Check(name="broken", probe=Probe(RuntimeError("secret place")))
     found = await _health(broken, Check(name="hangs", probe=hangs), log=log).readiness()
     assert [each.status for each in found.dependencies] == ["not_ready", "not_ready"]
-    assert [each.detail for each in found.dependencies] == ["the check failed; see the log", "no answer within 0.01 seconds"]
+    assert [each.detail for each in found.dependencies] == [
+        "the check failed; see the log",
+        "no answer within 0.01 seconds",
+    ]
     assert kept.events("health_check_failed")[0]["check"] == "broken"
 
 

@@ -1,10 +1,10 @@
 import pytest
+from tests.unit.edge.kit import an_endpoint, served
 
 from arco.core.errors import InvalidInput
 from arco.edge.codec import reply
 from arco.edge.context import idempotency_key_of, if_match_of
 from arco.edge.idempotency import checked_key, key_hash
-from tests.unit.edge.kit import an_endpoint, served
 
 KEY = "01930a0b-1234-7abc-9def-0123456789ab"
 

@@ -3,9 +3,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.edge.kit import KeptLines, TurnedClock
 
 from arco.core.log import LineLog, SilentLog, redacted, scrubbed
-from tests.unit.edge.kit import KeptLines, TurnedClock
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl"
 
@@ -43,8 +43,20 @@ def test_records_below_the_level_are_not_written():
 
 @pytest.mark.parametrize(
     "key",
-    ["token", "ARCO_JWT_SECRET", "password", "Authorization", "client_assertion", "privateKey", "private_key", "accessKey"]
-    + ["access_key", "Set-Cookie", "x-bootstrap-token", "X-Metrics-Secret"],
+    [
+        "token",
+        "ARCO_JWT_SECRET",
+        "password",
+        "Authorization",
+        "client_assertion",
+        "privateKey",
+        "private_key",
+        "accessKey",
+        "access_key",
+        "Set-Cookie",
+        "x-bootstrap-token",
+        "X-Metrics-Secret",
+    ],
 )
 def test_a_field_with_a_secret_name_is_hidden(key):
     assert redacted({key: "canary", "nested": {key: ["canary"]}}) == {

@@ -7,19 +7,19 @@ from typing import Annotated, Any
 import httpx
 import msgspec
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+from tests.unit.edge.kit import Served, TurnedClock, an_endpoint
 
 import arco.edge
 from arco.core.log import SilentLog
 from arco.core.metrics import Registry
 from arco.edge.codec import reply
 from arco.edge.health import Health, version_view
+from arco.edge.lifecycle import Lifecycle
 from arco.edge.openapi import ApiInfo, openapi_document, openapi_endpoint
 from arco.edge.pages import PageQuery
 from arco.edge.probes import health_endpoints, metrics_endpoint
 from arco.edge.problems import CODES
 from arco.edge.reference import reference_endpoints
-from tests.unit.edge.kit import Served, TurnedClock, an_endpoint
-from arco.edge.lifecycle import Lifecycle
 
 
 class ColumnRequest(msgspec.Struct, kw_only=True):
@@ -72,7 +72,18 @@ async def read_table(_request):
 INFO = ApiInfo(title="arco", version="0.1.0", description="A catalog. Use `GET /health`.")
 TABLES = "/catalogs/{catalog}/tables"
 ENDPOINTS = [
-    ("/api/v1", an_endpoint(TABLES, list_tables, summary="List tables", tag="tables", query=PageQuery, errors=(404,), responses={200: TablesView})),
+    (
+        "/api/v1",
+        an_endpoint(
+            TABLES,
+            list_tables,
+            summary="List tables",
+            tag="tables",
+            query=PageQuery,
+            errors=(404,),
+            responses={200: TablesView},
+        ),
+    ),
     (
         "/api/v1",
         an_endpoint(
@@ -88,12 +99,19 @@ ENDPOINTS = [
             parameters={"catalog": "The catalog's name."},
         ),
     ),
-    ("/api/v1", an_endpoint(TABLES + "/{table}", read_table, responses={200: TableView, 304: None}, headers=("If-None-Match",))),
+    (
+        "/api/v1",
+        an_endpoint(TABLES + "/{table}", read_table, responses={200: TableView, 304: None}, headers=("If-None-Match",)),
+    ),
     ("/api/v1", an_endpoint(TABLES + "/{table}", read_table, "DELETE", responses={204: None}, headers=("If-Match",))),
     (
         "/api/v1",
         an_endpoint(
-            "/query", create_table, "POST", responses={200: list[dict[str, Any]]}, media=("application/json", "application/vnd.apache.arrow.stream")
+            "/query",
+            create_table,
+            "POST",
+            responses={200: list[dict[str, Any]]},
+            media=("application/json", "application/vnd.apache.arrow.stream"),
         ),
     ),
 ]
@@ -131,7 +149,10 @@ def test_parameters_come_from_path_query_and_headers():
     parameters = {each["name"]: each for each in _operation(TABLES, "get")["parameters"]}
     assert parameters["catalog"] == {"name": "catalog", "in": "path", "required": True, "schema": {"type": "string"}}
     limit = parameters["limit"]
-    assert (limit["in"], limit["schema"]) == ("query", {"type": "integer", "minimum": 1, "maximum": 500, "default": 100})
+    assert (limit["in"], limit["schema"]) == (
+        "query",
+        {"type": "integer", "minimum": 1, "maximum": 500, "default": 100},
+    )
     assert limit["description"] == "Items of a page."
     assert parameters["cursor"]["schema"] == {"type": "string"}
     created = {each["name"]: each for each in _operation(TABLES, "post")["parameters"]}
@@ -143,8 +164,12 @@ def test_parameters_come_from_path_query_and_headers():
 def test_bodies_and_answers_are_named_schemas_with_their_docs():
     document = openapi_document(ENDPOINTS, INFO)
     create = document["paths"]["/api/v1" + TABLES]["post"]
-    assert create["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/CreateTableRequest"}
-    assert create["responses"]["201"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/TableView"}
+    assert create["requestBody"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/CreateTableRequest"
+    }
+    assert create["responses"]["201"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/TableView"
+    }
     schema = document["components"]["schemas"]["CreateTableRequest"]
     assert schema["description"] == "A table to be."
     assert schema["properties"]["name"]["description"] == "Unique in its schema."
@@ -156,7 +181,9 @@ def test_every_error_has_the_one_shape_and_its_codes():
     responses = _operation(TABLES, "post")["responses"]
     assert set(responses) == {"201", "400", "401", "404", "409", "413", "415", "422", "429", "500", "503"}
     for status in set(responses) - {"201"}:
-        assert responses[status]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ProblemView"}
+        assert responses[status]["content"]["application/json"]["schema"] == {
+            "$ref": "#/components/schemas/ProblemView"
+        }
         assert all(code in responses[status]["description"] for code in CODES[int(status)])
     assert "412" in _operation(TABLES + "/{table}", "delete")["responses"]
 

@@ -5,13 +5,13 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.edge.kit import an_endpoint, served
 
 from arco.core.errors import InvalidInput
 from arco.core.scope import Scope
 from arco.edge.codec import reply
 from arco.edge.context import context_of, services_of
 from arco.edge.pages import CursorCodec, next_cursor, page_request
-from tests.unit.edge.kit import an_endpoint, served
 
 SCOPE = Scope("acme", "main")
 PATH = "/api/v1/catalogs"
@@ -51,7 +51,7 @@ def test_the_plain_cursor_of_the_contract_is_accepted():
     ],
 )
 def test_anything_else_is_an_invalid_cursor(text):
-    with pytest.raises(InvalidInput, match="^invalid cursor$"):
+    with pytest.raises(InvalidInput, match=r"^invalid cursor$"):
         CODEC.decode(SCOPE, PATH, text)
 
 

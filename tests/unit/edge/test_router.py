@@ -1,12 +1,12 @@
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
+from tests.unit.edge.kit import an_endpoint, served
 
 from arco.core.errors import InvalidInput
 from arco.edge.codec import reply
 from arco.edge.endpoint import TEMPLATE_KEY, resources, starlette_routes
 from arco.edge.router import Router
-from tests.unit.edge.kit import an_endpoint, served
 
 TEMPLATES = (
     "/catalogs",
@@ -37,7 +37,11 @@ def _find(path):
         ("/api/catalogs/a", "/api/catalogs/{catalog}", {"catalog": "a"}),
         ("/api/catalogs/inventory", "/api/catalogs/inventory", {}),
         ("/api/catalogs/inventory/schemas", "/api/catalogs/{catalog}/schemas", {"catalog": "inventory"}),
-        ("/api/catalogs/a/schemas/b/tables/c", "/api/catalogs/{c}/schemas/{s}/tables/{t}", {"c": "a", "s": "b", "t": "c"}),
+        (
+            "/api/catalogs/a/schemas/b/tables/c",
+            "/api/catalogs/{c}/schemas/{s}/tables/{t}",
+            {"c": "a", "s": "b", "t": "c"},
+        ),
         ("/api/lineage/edges", "/api/lineage/edges", {}),
         ("/api/lineage/edges/graph", "/api/lineage/{id}/graph", {"id": "edges"}),
         ("/api/catalogs/a%2Fb", "/api/catalogs/{catalog}", {"catalog": "a/b"}),
@@ -53,13 +57,25 @@ def test_a_path_finds_its_resource(path, template, params):
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "//", "/api", "/api/", "/api/catalogs/", "/api//catalogs", "/API/catalogs", "/api/catalogs/a/", "/x/../api/catalogs"],
+    [
+        "/",
+        "//",
+        "/api",
+        "/api/",
+        "/api/catalogs/",
+        "/api//catalogs",
+        "/API/catalogs",
+        "/api/catalogs/a/",
+        "/x/../api/catalogs",
+    ],
 )
 def test_a_path_has_one_spelling(path):
     assert _find(path) is None
 
 
-@pytest.mark.parametrize("path", ["/api/catalogs/%00", "/api/catalogs/a%0Ab", "/api/catalogs/%ff", "http://evil/api", "*"])
+@pytest.mark.parametrize(
+    "path", ["/api/catalogs/%00", "/api/catalogs/a%0Ab", "/api/catalogs/%ff", "http://evil/api", "*"]
+)
 def test_a_path_that_is_not_text_is_refused(path):
     with pytest.raises(InvalidInput):
         _find(path)

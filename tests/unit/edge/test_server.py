@@ -2,10 +2,10 @@ import asyncio
 import socket
 
 import pytest
+from tests.unit.edge.kit import an_endpoint, served
 
 from arco.edge.codec import reply
 from arco.edge.server import PortTaken, bind, run, serve
-from tests.unit.edge.kit import an_endpoint, served
 
 pytestmark = pytest.mark.process
 

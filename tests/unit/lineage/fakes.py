@@ -15,7 +15,7 @@ from arco.kernel.codec import table_of
 from arco.kernel.desk import UnitDraft
 from arco.kernel.envelope import Envelope
 from arco.kernel.fold import Decision, FoldContext, NotLoaded, Outcome
-from arco.kernel.spec import R, RowKey, TableSpec, prefix_matches
+from arco.kernel.spec import R, RowKey, TableSpec
 
 NOW_MS = 1_767_225_605_123
 """2026-01-01T00:00:05.123Z."""
@@ -24,6 +24,11 @@ NOW_MS = 1_767_225_605_123
 def edge(source: str, target: str, *, edge_type: str = "derives_from", run: str | None = None) -> NewEdge:
     """An edge as a caller asks for it."""
     return NewEdge(source_id=source, target_id=target, edge_type=edge_type, run_id=run)
+
+
+def begins_with(key: RowKey, prefix: RowKey) -> bool:
+    """True when `prefix` is the beginning of `key`."""
+    return key[: len(prefix)] == prefix
 
 
 class StillClock:
@@ -57,7 +62,7 @@ class MemoryView:
 
     def scan(self, table: TableSpec[R], prefix: RowKey, *, limit: int | None = None) -> Iterator[R]:
         rows = sorted(self.tables.get(table.name, {}).items())
-        found = [row for key, row in rows if prefix_matches(key, prefix)]
+        found = [row for key, row in rows if begins_with(key, prefix)]
         return iter(found if limit is None else found[:limit])
 
     def put(self, table: TableSpec[R], row: R) -> None:
@@ -120,9 +125,7 @@ class MemorySnapshot:
 
     def __init__(self, edges: Iterable[EdgeRow], *, version: str = "v1") -> None:
         rows = list(edges)
-        self._tables = {
-            spec.name: sorted(rows, key=spec.key_of) for spec in (LINEAGE_EDGES, LINEAGE_EDGES_BY_TARGET)
-        }
+        self._tables = {spec.name: sorted(rows, key=spec.key_of) for spec in (LINEAGE_EDGES, LINEAGE_EDGES_BY_TARGET)}
         self._version = version
         self.reads: Counter[str] = Counter()
         self.scans_at_once_max = 0
@@ -152,7 +155,7 @@ class MemorySnapshot:
         self.scans_at_once_max = max(self.scans_at_once_max, self._scans)
         await asyncio.sleep(0)
         self._scans -= 1
-        rows = [row for row in self._rows(table) if prefix_matches(table.key_of(row), prefix)]
+        rows = [row for row in self._rows(table) if begins_with(table.key_of(row), prefix)]
         return rows if limit is None else rows[:limit]
 
     async def arrow(self, table: TableSpec[R]) -> pa.Table:

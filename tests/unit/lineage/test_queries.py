@@ -1,6 +1,5 @@
 """Asking lineage: one hop from the tables, many hops from the index or the tables, always the same answer."""
 
-
 import pyarrow as pa
 import pytest
 from tests.unit.lineage.fakes import NOW_MS, MemorySnapshot, StillClock, edge, snapshot_of
@@ -227,5 +226,3 @@ class Lines(SilentLog):
 
     def warning(self, event: str, **fields: object) -> None:
         self.lines.append(event)
-
-

@@ -24,8 +24,8 @@ def test_every_key_of_the_kernel_has_its_writer():
         for key in (
             paths.manifest(chain, 1),
             paths.commit_record(chain, 1, "a"),
-            paths.segment(chain, "t", 1, "a", 0),
-            paths.page(chain, "t", 1, "a", 0),
+            paths.segment(chain, "t", 1, "a-0000"),
+            paths.page(chain, "t", 1, "a-0000"),
             paths.delta(chain, 1, "a", 0),
         ):
             assert writers(key) == {writer}, key

@@ -74,9 +74,6 @@ class Digests:
     def __init__(self, data: bytes) -> None:
         self._data = data
 
-    def __len__(self) -> int:
-        return len(self._data) // DIGEST_BYTES
-
     def take(self, indexes: Sequence[int]) -> list[str]:
         """The texts at these places."""
         data = self._data
@@ -96,9 +93,6 @@ class Repeats:
     def __init__(self, codes: "array[int]", values: Texts) -> None:
         self._codes = codes
         self._values = values
-
-    def __len__(self) -> int:
-        return len(self._codes)
 
     def take(self, indexes: Sequence[int]) -> list[str | None]:
         """The texts at these places."""

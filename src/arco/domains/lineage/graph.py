@@ -128,10 +128,34 @@ class EdgeIndex:
 
     def reach(self, start: str, bounds: Bounds, *, downstream: bool) -> Reach[int]:
         """The walk from `start`; its edges are positions that `rows` turns into rows."""
-        node = self._names.find(start)
-        if node is None:
+        first = self._names.find(start)
+        if first is None:
             return Reach([], [], False)
-        return self._downstream(node, bounds) if downstream else self._upstream(node, bounds)
+        links = self._adjacency
+        starts = links.out_starts if downstream else links.in_starts
+        seen, frontier, distance = {first}, [first], 0
+        nodes: list[tuple[str, int]] = []
+        edges: list[int] = []
+        truncated = False
+        while frontier and not truncated and distance != (bounds.depth or -1):
+            distance += 1
+            fresh: list[int] = []
+            for node in frontier:
+                low, high = starts[node], starts[node + 1]
+                end = min(high, low + bounds.edges - len(edges))
+                taken = range(low, end) if downstream else links.by_target[low:end]
+                others = links.targets[low:end] if downstream else [links.sources[position] for position in taken]
+                edges.extend(taken)
+                # Parallel edges name a neighbour twice; a dictionary keeps the first place of each.
+                unseen = [other for other in dict.fromkeys(others) if other not in seen]
+                seen.update(unseen)
+                fresh += unseen
+                if end < high:
+                    truncated = True
+                    break
+            nodes.extend([(name, distance) for name in self._names.take(fresh)])
+            frontier = fresh
+        return Reach(nodes, edges, truncated)
 
     def rows(self, positions: Sequence[int]) -> list[EdgeRow]:
         """The edges at these positions."""
@@ -154,66 +178,3 @@ class EdgeIndex:
                 positions, ids, sources, targets, types, runs, strict=True
             )
         ]
-
-    # The two directions are written out: a walk spends its time in these loops, and a call for each node doubles it.
-
-    def _downstream(self, start: int, bounds: Bounds) -> Reach[int]:
-        starts, targets = self._adjacency.out_starts, self._adjacency.targets
-        seen, nodes, edges = {start}, _Nodes(self._names), list[int]()
-        frontier, distance = [start], 0
-        while frontier and distance != (bounds.depth or -1):
-            distance += 1
-            fresh: list[int] = []
-            for node in frontier:
-                low, high = starts[node], starts[node + 1]
-                room = bounds.edges - len(edges)
-                edges.extend(range(low, min(high, low + room)))
-                for other in targets[low : min(high, low + room)]:
-                    if other not in seen:
-                        seen.add(other)
-                        fresh.append(other)
-                if high - low > room:
-                    return nodes.reached(fresh, distance).reach(edges, truncated=True)
-            nodes.reached(fresh, distance)
-            frontier = fresh
-        return nodes.reach(edges, truncated=False)
-
-    def _upstream(self, start: int, bounds: Bounds) -> Reach[int]:
-        starts, by_target, sources = self._adjacency.in_starts, self._adjacency.by_target, self._adjacency.sources
-        seen, nodes, edges = {start}, _Nodes(self._names), list[int]()
-        frontier, distance = [start], 0
-        while frontier and distance != (bounds.depth or -1):
-            distance += 1
-            fresh: list[int] = []
-            for node in frontier:
-                low, high = starts[node], starts[node + 1]
-                room = bounds.edges - len(edges)
-                taken = by_target[low : min(high, low + room)]
-                edges.extend(taken)
-                for position in taken:
-                    other = sources[position]
-                    if other not in seen:
-                        seen.add(other)
-                        fresh.append(other)
-                if high - low > room:
-                    return nodes.reached(fresh, distance).reach(edges, truncated=True)
-            nodes.reached(fresh, distance)
-            frontier = fresh
-        return nodes.reach(edges, truncated=False)
-
-
-class _Nodes:
-    """The nodes of a walk by name, level after level."""
-
-    __slots__ = ("_names", "_nodes")
-
-    def __init__(self, names: Texts) -> None:
-        self._names = names
-        self._nodes: list[tuple[str, int]] = []
-
-    def reached(self, nodes: list[int], distance: int) -> "_Nodes":
-        self._nodes.extend([(name, distance) for name in self._names.take(nodes)])
-        return self
-
-    def reach(self, edges: list[int], *, truncated: bool) -> Reach[int]:
-        return Reach(self._nodes, edges, truncated)

@@ -1,7 +1,7 @@
 """Routes of the compactor role: `POST /internal/sync-compact` and `POST /compact` (catalog.md 3.2, 3.7).
 
-Errors have the contract's shape `{"error", "message"}`. Beyond it, a fold that says no does not fail the call: each unit's
-outcome is in the answer and the others go on (compatibility.md).
+Errors have the contract's shape `{"error", "message"}`. Beyond it, a fold that says no does not fail the call: each
+unit's outcome is in the answer and the others go on (compatibility.md).
 """
 
 import re
@@ -121,9 +121,7 @@ def _domain(text: str) -> str:
     return domain
 
 
-async def _check_lock(
-    services: CompactorServices, scope: Scope, domain: str, body: SyncCompactRequest
-) -> None:
+async def _check_lock(services: CompactorServices, scope: Scope, domain: str, body: SyncCompactRequest) -> None:
     """A caller that brings a lock must hold it (catalog.md 3.3, step 1); one that brings none needs none."""
     if body.fencing_token is None and body.lock_path is None:
         return
