@@ -182,6 +182,14 @@ def test_rename_and_drop_change_the_named_object(api, run):
     assert (code, out) == (0, "dropped table nyc.raw.departures; its files were left where they are\n")
 
 
+def test_what_is_not_empty_is_not_dropped_and_the_way_out_is_said(api, run):
+    refusal = problem(400, "BAD_REQUEST", "namespace 'raw' contains tables, cannot delete")
+    api.routes["DELETE /api/v1/catalogs/nyc/schemas/raw"] = refusal
+    code, _, err = run("catalog", "drop", "nyc.raw")
+    assert code == 1
+    assert "next:  drop what is in it first: arco catalog ls nyc.raw" in err
+
+
 def test_history_shows_who_did_what(api, run):
     entry = {
         "snapshot_version": 7,
@@ -249,6 +257,8 @@ def test_a_wrong_query_hints_at_the_other_kind_of_table(api, run):
     code, _, err = run("query", "SELECT * FROM nyc.raw.flights")
     assert code == 1
     assert "to ask your own tables add --data" in err
+    api.routes["POST /api/v1/query"] = problem(400, "BAD_REQUEST", "failed to parse SQL: expected an expression")
+    assert "next:  correct the SQL" in run("query", "SELEC")[2]
 
 
 def test_without_a_server_the_exit_code_is_3_and_the_advice_is_to_start_one(run):

@@ -3,18 +3,22 @@
 import os
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from arco.cli.columns import parse_columns
-from arco.cli.failures import OK, CommandProblem, UsageProblem
+from arco.cli.failures import OK, CommandProblem, UsageProblem, failure_of
 from arco.cli.files import local_columns, local_format
 from arco.cli.locations import is_in_workspace, local_path, registered_location
 from arco.cli.names import KINDS, dotted, parse_name, parse_table
 from arco.cli.render import cell_text, counted
 from arco.cli.session import client_of
 from arco.cli.terminal import Terminal
+from arco.clients.api import ApiClient, ApiProblem
 from arco.clients.catalog import collection_path, ensure, object_path
 from arco.clients.columns import Column
+
+_NOT_EMPTY: Final = (400, 409)
+"""How the api refuses to drop what still holds something (catalog.md 4.6)."""
 
 
 def register(args: Namespace, terminal: Terminal) -> int:
@@ -65,7 +69,7 @@ def drop(args: Namespace, terminal: Terminal) -> int:
     """Remove an object from the catalog."""
     parts = parse_name(args.name)
     with client_of(args) as client, terminal.step("writing to the catalog"):
-        client.drop(object_path(parts))
+        _drop(client, parts)
     kind = KINDS[len(parts) - 1]
     if terminal.as_json:
         terminal.document({"kind": kind, "name": dotted(parts), "dropped": True})
@@ -73,6 +77,17 @@ def drop(args: Namespace, terminal: Terminal) -> int:
         files = "; its files were left where they are" if kind == "table" else ""
         terminal.say(f"dropped {kind} {cell_text(dotted(parts))}{files}")
     return OK
+
+
+def _drop(client: ApiClient, parts: tuple[str, ...]) -> None:
+    try:
+        client.drop(object_path(parts))
+    except ApiProblem as problem:
+        failure = failure_of(problem)
+        if failure is None or problem.status not in _NOT_EMPTY:
+            raise
+        failure.advice = f"drop what is in it first: arco catalog ls {dotted(parts)}"
+        raise failure from problem
 
 
 def _described(args: Namespace) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def _show(terminal: Terminal, serving: ChildServer | None, present: Callable[[],
     try:
         present()
         if serving is not None:
+            terminal.say(f"\nserving {serving.url}; Ctrl-C stops it")
             serving.wait_ended()
     except KeyboardInterrupt:
         terminal.note("\nstopping the server" if serving else "\nstopped")
@@ -112,7 +113,7 @@ def _next_steps(server: str, root: Path, *, kept: bool) -> str:
   arco verify --storage {root}"""
     if kept:
         browser = f"  {url}/docs in a browser"
-        return f"try next, in a second terminal:\n{commands}\n{browser}\n\nserving {url}; Ctrl-C stops it"
+        return f"try next, in a second terminal:\n{commands}\n{browser}"
     return f"try next:\n  arco serve --storage {root}\nand in a second terminal:\n{commands}"
 
 

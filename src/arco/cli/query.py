@@ -85,15 +85,17 @@ def _asked(client: ApiClient, args: Namespace, sql: str, shape: str) -> Answer:
         failure = failure_of(problem)
         if failure is None:
             raise
-        failure.advice = _advice(problem.status, args) or failure.advice
+        failure.advice = _advice(problem, args) or failure.advice
         raise failure from problem
 
 
-def _advice(status: int, args: Namespace) -> str | None:
-    if status == _INTERNAL:
+def _advice(problem: ApiProblem, args: Namespace) -> str | None:
+    if problem.status == _INTERNAL:
         return "look in the server's log for the request id; arco doctor checks the server"
-    if status != _BAD_REQUEST:
+    if problem.status != _BAD_REQUEST:
         return None
+    if "relation" not in problem.message and "table" not in problem.message:
+        return "correct the SQL; arco query --help shows examples"
     if args.data:
         return "tables are written catalog.schema.table: see arco catalog ls and arco query --help"
     return "to ask your own tables add --data; the catalog's relations are listed in arco query --help"

@@ -52,9 +52,7 @@ def run(role: str | None, overrides: Mapping[str, str]) -> int:
         sys.stderr.write(f"arco: ARCO_STORAGE_BUCKET: {error.message}\n")
         return EXIT_STORAGE
     except PortTaken as error:
-        sys.stderr.write(f"arco: {error}
-{_PORT_HELP}
-")
+        sys.stderr.write(f"arco: {error}\n{_PORT_HELP}\n")
         return EXIT_PORT
     return run_loop(lambda: _main(settings, process, listeners, environ))
 
