@@ -24,10 +24,10 @@ class Problems(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...]
 
     def text(self) -> str:
-        """The report for people: one header and one line for each problem."""
+        """The report for people: one header and one line for each problem, each with its line end."""
         count = len(self.problems)
         header = f"arco: configuration invalid for role={self.role}: {count} problem{'' if count == 1 else 's'}"
-        return "\n".join([header, *(f"  {each.variable}: {each.message}" for each in self.problems)])
+        return "\n".join([header, *(f"  {each.variable}: {each.message}" for each in self.problems), ""])
 
     def json(self) -> str:
         """The same as one JSON object."""

@@ -14,7 +14,7 @@ from arco.config.kinds import BadValue, public_pem
 from arco.config.problems import Problem, Problems
 from arco.config.rules import DEV, check_api, check_compactor, check_everywhere, check_internal, posture_of
 from arco.config.rules_flow import check_flow
-from arco.config.table import variables_of
+from arco.config.table import VARIABLES, variables_of
 from arco.config.variables import (
     ALL,
     ALWAYS,
@@ -27,7 +27,10 @@ from arco.config.variables import (
     SWEEPER,
     Variable,
 )
+from arco.core.errors import invariant
 from arco.core.scope import Scope
+
+_NAMES: Final = frozenset(variable.name for variable in VARIABLES)
 
 LOCAL_STORAGE: Final = "file://./.arco"
 LOOPBACK: Final = "127.0.0.1"
@@ -80,7 +83,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, Any]
 
     def value(self, name: str) -> Any:
-        """The parsed value of a variable of this role; None when it is unset and has no default."""
+        """The parsed value of a variable; None when it is unset and has no default, or is not of this role."""
+        invariant(name in _NAMES, f"{name} is in the table of variables")
         return self.values.get(name)
 
     @property

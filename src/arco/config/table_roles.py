@@ -78,6 +78,15 @@ _COMPACTOR_ROWS: Final = (
         default="300",
         source="catalog.md 5.4",
     ),
+    _row(
+        (COMPACTOR,),
+        "ARCO_IDLE_MERGE_MS",
+        "How long a chain is idle until its deltas are merged into segments.",
+        integer(1),
+        rule="> 0",
+        default="1000",
+        source="",
+    ),
     _row((COMPACTOR,), "ARCO_COMPACTOR_AUDIENCE", "The audience of calls to itself.", source="catalog.md 5.4"),
     _row(
         (COMPACTOR,), "ARCO_COMPACTOR_ID_TOKEN", "The token of calls to itself.", secret=True, source="catalog.md 5.4"

@@ -115,6 +115,14 @@ SHARED: Final = (
         default="info",
     ),
     Variable(
+        name="ARCO_CACHE_BYTES",
+        roles=(API, COMPACTOR, FLOW_COMPACTOR),
+        doc="Decoded segments, pages and deltas kept in memory, of all workspaces together.",
+        parse=integer(1),
+        rule="> 0",
+        default="100663296",
+    ),
+    Variable(
         name="ARCO_INTERNAL_AUTH_MODE",
         roles=(COMPACTOR, FLOW_COMPACTOR, DISPATCHER, SWEEPER),
         doc="How internal routes know that a caller is another role.",

@@ -120,6 +120,10 @@ class Registry:
         make: Callable[[], HistogramSeries] = partial(HistogramSeries, bounds)
         return self._declare(Family(name, "histogram", doc, labels=tuple(labels), make=make))
 
+    def has(self, name: str) -> bool:
+        """True when a metric of this name was declared."""
+        return name in self._families
+
     def before_render(self, refresh: Callable[[], None]) -> None:
         """Have `refresh` called before every rendering: for gauges that are cheap to read and dear to keep."""
         self._before.append(refresh)

@@ -55,11 +55,6 @@ def context_of(request: HTTPConnection) -> RequestContext:
     return cast(RequestContext, context)
 
 
-def request_id_of(request: HTTPConnection) -> str:
-    """The id of the request, as `x-request-id` tells the caller."""
-    return str(request.scope.get(REQUEST_ID_KEY, ""))
-
-
 def services_of(request: HTTPConnection) -> ApiServices:
     """The services of the role that serves this request."""
     return cast(ApiServices, request.app.state.services)

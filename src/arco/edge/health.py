@@ -18,7 +18,6 @@ from arco.edge.lifecycle import Lifecycle
 CHECK_BUDGET_S: Final = 3.0
 CACHE_MS: Final = 1_000
 STUCK_MS: Final = 30_000
-HEARTBEAT_MS: Final = 5_000
 
 READY: Final = "ready"
 DEGRADED: Final = "degraded"
@@ -149,13 +148,6 @@ class Health:
             status=found.status,
             detail=found.detail,
         )
-
-
-async def heartbeat(health: Health, clock: Clock) -> None:
-    """Beat until cancelled: proof that the event loop turns."""
-    while True:
-        health.beat()
-        await clock.sleep_ms(HEARTBEAT_MS)
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

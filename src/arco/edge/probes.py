@@ -10,6 +10,7 @@ from arco.core.metrics import CONTENT_TYPE, Registry
 from arco.edge.codec import reply
 from arco.edge.endpoint import Endpoint
 from arco.edge.health import DEGRADED, NOT_READY, READY, Health, ReadinessView, ReadyView, StatusView, VersionView
+from arco.edge.process_metrics import observe_process
 from arco.edge.refusals import Forbidden, UnknownPath
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -60,6 +61,8 @@ def health_endpoints(health: Health, version: VersionView, *, ready: Handler | N
 
 def metrics_endpoint(registry: Registry, *, secret: str | None = None, public_posture: bool = False) -> Endpoint:
     """`/metrics` as Prometheus text: 404 in the public posture, 403 without the secret when one is set."""
+
+    observe_process(registry)
 
     async def metrics(request: Request) -> Response:
         if public_posture:

@@ -16,7 +16,6 @@ from arco.edge import refusals
 from arco.storage.port import StorageUnavailable
 
 INTERNAL_TEXT: Final = "Internal server error"
-JSON_TYPE: Final = "application/json"
 
 
 class ProblemView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):

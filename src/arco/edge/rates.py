@@ -22,10 +22,6 @@ class Rate(msgspec.Struct, frozen=True):
     burst: int
 
 
-DEFAULT_RATE: Final = Rate(500, 50)
-URL_MINT_RATE: Final = Rate(100, 25)
-
-
 class RateLimits:
     """Token buckets by tenant; `remaining` is what a caller may still send at once."""
 

@@ -1,7 +1,8 @@
 """Folding a batch over a lazily loaded state: pure passes, and the loads between them.
 
-What all units of a pass miss is loaded together, so that a batch of any size takes as many rounds as one unit. Only the
-last pass, in which nothing was missing, counts.
+What all units of a pass miss is loaded together, and a unit that misses something is folded on as if that were absent,
+only to learn what else it will touch; so a batch of any size takes about as many rounds as one look-up. Only the last
+pass, in which nothing was missing, counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,8 +70,8 @@ def _one_pass(
         context = UnitContext(inputs, manifest_id, sum(fresh), version)
         try:
             outcome, new = decide(view, unit, context, domains)
-        except Missing as miss:
-            missing.append(miss)
+        except Missing:
+            missing.extend(_guessed(view, unit, context, domains))
             continue
         if new and outcome.status == "accepted" and not outcome.replayed:
             version = outcome.snapshot_version
@@ -82,3 +83,18 @@ def _one_pass(
     counts = {name: view.count(name) for name in sorted(names)}
     changed = {name: rows for name, rows in view.changes.items() if rows}
     return FoldedBatch(tuple(outcomes), tuple(fresh), changed, counts, version), missing
+
+
+def _guessed(view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]) -> list[Missing]:
+    """Everything the unit misses, as far as folding it on wrong assumptions tells; the result is thrown away."""
+    savepoint = view.savepoint()
+    found: list[Missing] = []
+    view.guesses = found
+    try:
+        decide(view, unit, context, domains)
+    except Exception:  # noqa: BLE001  # on wrong assumptions anything may go wrong, and nothing of it counts
+        return found
+    finally:
+        view.guesses = None
+        view.rollback(savepoint)
+    return found

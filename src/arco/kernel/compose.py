@@ -214,6 +214,7 @@ class Composer:
             fold_version=inputs.fold_version,
             counts=folded.counts,
             domain_manifests=self._domain_manifests(previous, folded, number),
+            table_manifests={**previous.table_manifests, **dict.fromkeys(sorted(folded.changes), f"{number:020d}")},
             tables={name: tree for name, tree in trees.items() if tree.refs},
             deltas=tuple(delta for delta, _ in deltas.items),
             inline=deltas.inline,

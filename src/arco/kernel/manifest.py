@@ -105,6 +105,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     fold_version: int = 1
     counts: dict[str, int] = {}
     domain_manifests: dict[str, str] = {}
+    table_manifests: dict[str, str] = {}
     tables: dict[str, TableTree] = {}
     deltas: tuple[Delta, ...] = ()
     inline: dict[str, msgspec.Raw] = {}

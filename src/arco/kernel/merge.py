@@ -103,7 +103,7 @@ class TreeMerger:
             return await self._leaves(spec, refs, edits)
         result: list[Ref] = []
         pending: list[Ref] = []
-        for ref, mine in _parted(refs, edits):
+        for ref, mine in parted(refs, edits):
             if not mine:
                 if pending:
                     result.extend(self._pages(spec, pending, level - 1))
@@ -125,7 +125,7 @@ class TreeMerger:
             return await self._cut(spec, table)
         result: list[Ref] = []
         carried: Any = None
-        for ref, mine in _parted(refs, edits):
+        for ref, mine in parted(refs, edits):
             small = carried is not None and ref.rows + carried.num_rows <= SEGMENT_ROWS_TARGET
             if not mine and not small:
                 if carried is not None:
@@ -217,7 +217,7 @@ def edits_of(changes: Mapping[RowKey, Any]) -> Edits:
     return [(key, changes[key]) for key in sorted(changes)]
 
 
-def _parted(refs: Sequence[Ref], edits: Edits) -> list[tuple[Ref, Edits]]:
+def parted(refs: Sequence[Ref], edits: Edits) -> list[tuple[Ref, Edits]]:
     """Each ref with the edits that fall to it: up to the next ref's first key, the first one from the start."""
     parts: list[tuple[Ref, Edits]] = []
     position = 0

@@ -5,19 +5,22 @@ probe. What lies under a snapshot is immutable, so snapshots share everything th
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import pyarrow as pa
 
 from arco.core import instant
-from arco.core.canonical_json import sha256_hex
 from arco.core.clock import Clock
 from arco.kernel.chain import Chain, Head
-from arco.kernel.codec import arrow_schema, merged, public_names
+from arco.kernel.codec import merged, public_names, table_of
 from arco.kernel.loader import Loader
-from arco.kernel.merge import edits_of
+from arco.kernel.manifest import Ref
+from arco.kernel.merge import edits_of, parted
 from arco.kernel.spec import R, RowKey, TableSpec
 from arco.kernel.state import ChainState, Loaded, Span
+
+_READ_AHEAD: Final = 32
 
 
 class ChainSnapshot:
@@ -29,7 +32,6 @@ class ChainSnapshot:
         self.manifest_id = state.manifest.manifest_id
         self.snapshot_version = state.manifest.snapshot_version
         self.published_ms = instant.parse_ms(state.manifest.updated_at)
-        self._versions: dict[str, str] = {}
 
     @property
     def state(self) -> ChainState:
@@ -41,14 +43,8 @@ class ChainSnapshot:
         return self._state.manifest.counts.get(table.name, 0)
 
     def table_version(self, table: TableSpec[R]) -> str:
-        """An opaque text that differs whenever the table's contents do. No I/O."""
-        known = self._versions.get(table.name)
-        if known is None:
-            tree = self._state.tree(table.name)
-            parts = [ref.sha256 for ref in tree.refs]
-            parts += [delta.delta_id for delta in self._state.manifest.deltas if table.name in delta.tables]
-            known = self._versions[table.name] = sha256_hex("\n".join(parts).encode())
-        return known
+        """The manifest that changed the table last: equal exactly when the contents are. No I/O."""
+        return self._state.manifest.table_manifests.get(table.name, "")
 
     async def get(self, table: TableSpec[R], key: RowKey) -> R | None:
         """The row with this key."""
@@ -82,25 +78,31 @@ class ChainSnapshot:
         return whole.select(public_names(table))
 
     async def _stored(self, table: TableSpec[R]) -> Any:
-        tree = self._state.tree(table.name)
-        pieces = await self._pieces(table, tree.refs, tree.level)
-        whole = pa.concat_tables(pieces) if pieces else arrow_schema(table).empty_table()
         changes: dict[RowKey, Any] = {}
         for layer in self._state.table_layers(table.name):
             changes.update(layer.changes)
-        return merged(table, whole.combine_chunks(), edits_of(changes)) if changes else whole
-
-    async def _pieces(self, table: TableSpec[R], refs: Any, level: int) -> list[Any]:
+        tree = self._state.tree(table.name)
+        refs = await self._leaves(tree.refs, tree.level)
+        if not refs:
+            return table_of(table, [changes[key] for key in sorted(changes) if changes[key] is not None])
         pieces: list[Any] = []
-        for start in range(0, len(refs), 32):
-            part = refs[start : start + 32]
-            if level == 0:
-                segments = await asyncio.gather(*(self._loader.segment(table, ref) for ref in part))
-                pieces.extend(segment.table for segment in segments)
-                continue
-            for page in await asyncio.gather(*(self._loader.page(ref) for ref in part)):
-                pieces.extend(await self._pieces(table, page.refs, page.level))
-        return pieces
+        for start in range(0, len(refs), _READ_AHEAD):
+            part = refs[start : start + _READ_AHEAD]
+            segments = await asyncio.gather(*(self._loader.segment(table, ref) for ref in part))
+            pieces.extend(segment.table for segment in segments)
+        if changes:
+            touched = parted(refs, edits_of(changes))
+            pieces = [
+                merged(table, piece, edits) if edits else piece
+                for piece, (_, edits) in zip(pieces, touched, strict=True)
+            ]
+        return pa.concat_tables(pieces)
+
+    async def _leaves(self, refs: Sequence[Ref], level: int) -> list[Ref]:
+        if level == 0:
+            return list(refs)
+        pages = await asyncio.gather(*(self._loader.page(ref) for ref in refs))
+        return [leaf for page in pages for leaf in await self._leaves(page.refs, page.level)]
 
 
 class ChainReader:

@@ -35,7 +35,7 @@ class Snapshot(Protocol):
         ...
 
     def table_version(self, table: TableSpec[R]) -> str:
-        """An opaque text that differs whenever the table's contents do; a cache key. No I/O."""
+        """An opaque text, equal exactly when the table's contents are: a cache key. No I/O."""
         ...
 
     async def get(self, table: TableSpec[R], key: RowKey) -> R | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from arco.kernel.layers import Changes
 from arco.kernel.spec import R, RowKey, TableSpec
-from arco.kernel.state import ChainState
+from arco.kernel.state import ChainState, Missing
 
 _Undo = tuple[str, RowKey, bool, Any, int]
 
@@ -21,6 +21,8 @@ class WorkingView:
         self._changes: dict[str, dict[RowKey, Any]] = {}
         self._counts: dict[str, int] = {}
         self._journal: list[_Undo] = []
+        self.guesses: list[Missing] | None = None
+        """When a list: what is missing is noted here and taken for absent, to learn what else will be missing."""
 
     @property
     def changes(self) -> Changes:
@@ -51,7 +53,13 @@ class WorkingView:
         if changed is not None and key in changed:
             row: R | None = changed[key]
             return row
-        return self._state.get(table, key)
+        try:
+            return self._state.get(table, key)
+        except Missing as missing:
+            if self.guesses is None:
+                raise
+            self.guesses.append(missing)
+            return None
 
     def scan(self, table: TableSpec[R], prefix: RowKey, *, limit: int | None = None) -> Iterator[R]:
         """Rows whose key begins with `prefix`, in key order. Raises `NotLoaded`."""
@@ -60,10 +68,15 @@ class WorkingView:
         mine = {key: row for key, row in changed.items() if key[:width] == prefix}
         base = self._state.scan(table, prefix)
         rows = self._merged(table, base, mine) if mine else base
-        for index, row in enumerate(rows):
-            if limit is not None and index >= limit:
-                return
-            yield row
+        try:
+            for index, row in enumerate(rows):
+                if limit is not None and index >= limit:
+                    return
+                yield row
+        except Missing as missing:
+            if self.guesses is None:
+                raise
+            self.guesses.append(missing)
 
     def put(self, table: TableSpec[R], row: R) -> None:
         """Insert or replace a row. Raises `NotLoaded`."""

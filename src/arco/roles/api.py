@@ -11,6 +11,7 @@ from arco.core.errors import NotFound
 from arco.core.scope import Scope
 from arco.domains.catalog.queries import get_table
 from arco.domains.catalog.rows import TableRow
+from arco.domains.lineage.index_cache import IndexCache
 from arco.edge.app import AppParts, Mounted, build_app
 from arco.edge.auth import Authenticator, DebugHeaders, DevelopmentScope
 from arco.edge.context import ApiServices
@@ -111,6 +112,7 @@ def make_services(settings: Settings, process: Process, transport: Any) -> ApiSe
         desk_for=PerScope(desk),
         cursors=CursorCodec(_bytes(secret) or derived_secret("arco-cursors", settings.auth.key or settings.storage)),
         query=_query_service(settings, process),
+        lineage=IndexCache(process.clock, process.offload, process.log),
     )
 
 

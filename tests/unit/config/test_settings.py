@@ -7,6 +7,7 @@ from arco.config.problems import EXIT_CODE, Problems
 from arco.config.settings import Settings, load
 from arco.config.table import VARIABLES
 from arco.config.variables import ROLES
+from arco.core.errors import InvariantViolated
 
 PEM = "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----"
 
@@ -60,7 +61,7 @@ def test_the_report_is_the_one_of_the_contract():
         "arco: configuration invalid for role=dispatcher: 3 problems\n"
         "  ARCO_FLOW_TASK_TOKEN_TTL_SECS: must be >= ARCO_FLOW_TASK_TIMEOUT_SECS + 300 (got 1800, need 2100)\n"
         "  ARCO_STORAGE_BUCKET: required\n"
-        "  ARCO_TENANT_ID: required"
+        "  ARCO_TENANT_ID: required\n"
     )
     told = json.loads(found.json())
     assert (told["event"], told["role"]) == ("config_invalid", "dispatcher")
@@ -525,6 +526,11 @@ def test_no_report_ever_shows_a_secret():
     full = good("api", PROD_API)
     assert "jjj" not in repr(full)
     assert "jjj" not in repr(full.auth)
+
+
+def test_asking_for_a_variable_that_is_not_in_the_table_is_our_mistake():
+    with pytest.raises(InvariantViolated):
+        good("all", {}).value("ARCO_NOWHERE")
 
 
 def test_an_unknown_role_is_our_mistake():

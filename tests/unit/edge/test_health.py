@@ -7,7 +7,7 @@ from tests.unit.edge.test_auth import _hs256
 from arco.core.log import LineLog, SilentLog
 from arco.core.metrics import Registry
 from arco.edge import health as health_module
-from arco.edge.health import Check, CheckResult, Health, heartbeat, version_view
+from arco.edge.health import Check, CheckResult, Health, version_view
 from arco.edge.lifecycle import Lifecycle
 from arco.edge.probes import health_endpoints, metrics_endpoint
 
@@ -154,19 +154,6 @@ async def test_a_loop_that_does_not_turn_is_stuck():
     assert (await app.ask("GET", "/health/live")).status_code == 200
 
 
-async def test_the_heartbeat_beats():
-    class OneBeat(TurnedClock):
-        async def sleep_ms(self, duration_ms):
-            raise asyncio.CancelledError
-
-    clock = OneBeat()
-    health = _health(clock=clock)
-    clock.ms += 60_000
-    with pytest.raises(asyncio.CancelledError):
-        await heartbeat(health, clock)
-    assert not health.stuck
-
-
 async def test_the_version_is_the_builds():
     app = _served(_health())
     assert (await app.ask("GET", "/version")).json() == {
@@ -185,6 +172,18 @@ async def test_the_version_is_the_builds():
 async def test_metrics_are_text():
     answer = await _served(_health()).ask("GET", "/metrics")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+
+
+async def test_metrics_tell_what_the_process_uses():
+    registry = Registry()
+    for _ in range(2):  # two roles of one process share a registry
+        endpoint = metrics_endpoint(registry)
+    text = (await served(endpoint, prefix="").ask("GET", "/metrics")).text
+    found = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("process_"))
+    assert float(found["process_resident_memory_bytes"]) > 1_000_000
+    assert float(found["process_cpu_seconds_total"]) > 0
+    assert float(found["process_threads"]) >= 1
+    assert float(found["process_open_fds"]) >= 3
 
 
 async def test_metrics_ask_for_the_secret_when_there_is_one():
