@@ -4,6 +4,7 @@ Relied on: the server in front parses HTTP; it may still pass repeated headers o
 whoever reads the last would disagree about who is asking.
 """
 
+import asyncio
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 from starlette.types import Message, Receive
 
 from arco.core.errors import InvalidInput
-from arco.edge.refusals import AmbiguousRequest, BodyTooLarge
+from arco.edge.refusals import AmbiguousRequest, BodyTooLarge, BodyTooSlow
 
 SINGLE: Final = frozenset(
     {
@@ -35,6 +36,9 @@ SINGLE: Final = frozenset(
 
 HEADERS_MAX: Final = 100
 """Request headers in all."""
+
+BODY_SECONDS_MAX: Final = 30.0
+"""How long a whole body may take to arrive."""
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}\Z")
 
@@ -67,19 +71,37 @@ def accepted_request_id(raw: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-def limited(receive: Receive, headers: Headers, limit: int) -> Receive:
-    """`receive`, never handing out more than `limit` bytes of body. Raises `BodyTooLarge`, at once when announced."""
+def limited(receive: Receive, headers: Headers, limit: int) -> "LimitedBody":
+    """`receive`, never handing out more than `limit` bytes of body, and not waiting for it for ever.
+
+    Raises `BodyTooLarge`, at once when the length is announced; its result raises `BodyTooLarge` and `BodyTooSlow`.
+    """
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced[:20]) > limit:
         raise BodyTooLarge(limit)
-    total = 0
+    return LimitedBody(receive, limit)
 
-    async def receive_limited() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body") or b"")
-        if total > limit:
-            raise BodyTooLarge(limit)
+
+class LimitedBody:
+    """Receives one body; what comes after it (that the caller went away) may take as long as it likes."""
+
+    __slots__ = ("deadline", "left", "limit", "receive")
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self.receive = receive
+        self.limit = limit
+        self.left = limit
+        self.deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS_MAX
+
+    async def __call__(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                message = await self.receive()
+        except TimeoutError:
+            raise BodyTooSlow(BODY_SECONDS_MAX) from None
+        self.left -= len(message.get("body") or b"")
+        if self.left < 0:
+            raise BodyTooLarge(self.limit)
+        if not message.get("more_body"):
+            self.deadline = None
         return message
-
-    return receive_limited

@@ -34,6 +34,7 @@ _REASONS: Final = {
     404: "Not found",
     405: "The path does not answer this method",
     406: "None of the accepted media types is written here",
+    408: "The body did not arrive in time",
     409: "At odds with the current state",
     412: "The `If-Match` version is no longer current",
     413: "The body is too large",
@@ -108,7 +109,7 @@ class _Schemas:
 
     def __init__(self, endpoints: Sequence[Mounted]) -> None:
         types = list(dict.fromkeys(_types(endpoints)))
-        found, components = msgspec.json.schema_components(types, ref_template=_REF)
+        found, components = msgspec.json.schema_components(types, schema_hook=_schema_of, ref_template=_REF)
         self._of = dict(zip(types, found, strict=True))
         self.components: dict[str, Any] = {name: components[name] for name in sorted(components)}
 
@@ -122,6 +123,13 @@ class _Schemas:
         name = self._of[type_]["$ref"].rpartition("/")[2]
         properties: dict[str, Any] = self.components[name].get("properties", {})
         return properties
+
+
+def _schema_of(type_: type) -> dict[str, Any]:
+    """The schema of a type msgspec does not know: `object` is any JSON."""
+    if type_ is object:
+        return {"description": "Any JSON value."}  # msgspec takes an empty schema for none
+    raise NotImplementedError(type_)
 
 
 def _types(endpoints: Sequence[Mounted]) -> Iterator[Any]:
@@ -239,8 +247,9 @@ def _implied(endpoint: Endpoint) -> Iterator[int]:
 
 
 def _operation_ids(endpoints: Sequence[Mounted]) -> list[str]:
-    """A stable unique name for every operation: its handler's, made longer where two share one."""
-    plain = [endpoint.handler.__name__ for _, endpoint in endpoints]
+    """A stable unique name for every operation: module and function of its handler, longer where two share it."""
+    handlers = [endpoint.handler for _, endpoint in endpoints]
+    plain = [f"{handler.__module__.rpartition('.')[2]}_{handler.__name__}" for handler in handlers]
     return [
         name if plain.count(name) == 1 else f"{name}_{endpoint.method.lower()}{_slug(prefix + endpoint.path)}"
         for (prefix, endpoint), name in zip(endpoints, plain, strict=True)

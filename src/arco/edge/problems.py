@@ -52,6 +52,7 @@ CODES: Final[Mapping[int, tuple[str, ...]]] = {
     404: ("NOT_FOUND",),
     405: ("METHOD_NOT_ALLOWED",),
     406: ("NOT_ACCEPTABLE",),
+    408: ("REQUEST_TIMEOUT",),
     409: ("CONFLICT",),
     412: ("PRECONDITION_FAILED",),
     413: ("PAYLOAD_TOO_LARGE",),
@@ -76,6 +77,7 @@ _TABLE: Final[dict[type[BaseException], Known]] = {
     refusals.UnknownPath: Known(404, "NOT_FOUND"),
     refusals.MethodNotAllowed: Known(405, "METHOD_NOT_ALLOWED"),
     refusals.NotAcceptable: Known(406, "NOT_ACCEPTABLE"),
+    refusals.BodyTooSlow: Known(408, "REQUEST_TIMEOUT"),
     errors.AlreadyExists: Known(409, "CONFLICT"),
     errors.Conflict: Known(409, "CONFLICT"),
     errors.StaleBase: Known(412, "PRECONDITION_FAILED"),
@@ -136,7 +138,7 @@ def _headers(fact: BaseException, status: int, retry_after: Any) -> list[tuple[b
         retry_after = _RETRY_AFTER_DEFAULT_S
     if retry_after is not None and status in _RETRY_STATUSES:
         headers.append((b"retry-after", str(max(1, round(retry_after))).encode()))
-    if isinstance(fact, refusals.BodyTooLarge):
+    if isinstance(fact, refusals.BodyTooLarge | refusals.BodyTooSlow):
         # What is left of the body is not read; the next request cannot follow on this connection.
         headers.append((b"connection", b"close"))
     return headers

@@ -46,6 +46,13 @@ class BodyTooLarge(ArcoError):
         self.limit = limit
 
 
+class BodyTooSlow(ArcoError):
+    """The body did not arrive within the deadline in seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The request body did not arrive within {seconds:g} seconds; send it again")
+
+
 class MalformedBody(InvalidInput):
     """The bytes are not one JSON document that this server reads."""
 

@@ -7,6 +7,7 @@ is behind. Source: architecture.md "The commit point is a new name"; catalog.md 
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -92,23 +93,30 @@ class Chain:
             raise CorruptData(f"the pointer names manifest {number}, which does not exist")
         return start if following is None else await self.follow(start)
 
-    async def follow(self, head: Head) -> Head:
+    async def follow(self, head: Head, expected: int = 0) -> Head:
         """The newest valid manifest at or after `head`: one read when nothing is newer.
 
-        Numbers are dense, so existence is monotone: the last one is found by galloping, and only it and its parent are
-        read. A writer never builds on a void manifest, so one that continues its parent is valid.
+        Numbers are dense, so existence is monotone: the last one is found by galloping, and only it and its parent
+        are read. A writer never builds on a void manifest, so one that continues its parent is valid. `expected` is a
+        number the caller was told exists (a receipt): then it and the question whether there is a newer one travel
+        together.
         """
-        number = head.next_number
-        if await self._store.get(self.key(number)) is None:
-            return head
-        last = await self._last(number)
+        number = max(head.next_number, expected)
+        if expected > head.number:
+            found, beyond = await asyncio.gather(self._store.get(self.key(number)), self._exist([number + 1]))
+        else:
+            found, beyond = await self._store.get(self.key(number)), []
+        if found is None:
+            return head if number == head.next_number else await self.follow(head)
+        last = await self._last(number) if beyond != [False] else number
+        bodies = {number: found}
         voids = 0
         while last - voids > head.number:
-            found = await self._continuing(last - voids, head)
-            if found is not None:
+            newest = await self._continuing(last - voids, head, bodies)
+            if newest is not None:
                 # Another process's manifest may be visible before its directory entry is durable.
-                await self._store.settle(self.key(found.number))
-                return msgspec.structs.replace(found, voids=voids)
+                await self._store.settle(self.key(newest.number))
+                return msgspec.structs.replace(newest, voids=voids)
             voids += 1
             if voids > _VOID_MAX:
                 raise CorruptData(f"{voids} manifests in a row before {last} do not continue the chain")
@@ -135,9 +143,9 @@ class Chain:
         infos = await asyncio.gather(*(self._store.head(self.key(number)) for number in numbers))
         return [info is not None for info in infos]
 
-    async def _continuing(self, number: int, head: Head) -> Head | None:
-        """The manifest with this number if it continues the one it names as its parent."""
-        found = await self.read(number)
+    async def _continuing(self, number: int, head: Head, bodies: Mapping[int, StoredObject]) -> Head | None:
+        """The manifest with this number if it continues the one it names as its parent; `bodies` were read already."""
+        found = self._head(number, bodies[number]) if number in bodies else await self.read(number)
         if found is None:
             raise CorruptData(f"manifest {number} was there and is gone")
         previous = found.manifest.previous_manifest_path
@@ -145,7 +153,7 @@ class Chain:
             return None
         between = range(int(previous[-25:-5]) + 1, number)
         # Whoever skips a number says that it is void; when one of them is not, this one is.
-        if len(between) > _VOID_MAX or any([await self._continuing(one, head) for one in between]):
+        if len(between) > _VOID_MAX or any([await self._continuing(one, head, bodies) for one in between]):
             return None
         if previous == self.key(head.number):
             return found if found.manifest.parent_hash == head.raw_hash else None

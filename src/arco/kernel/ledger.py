@@ -6,7 +6,7 @@ with its bytes, so that nothing is read back. Source: architecture.md "Group com
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, assert_never
 
 import msgspec
@@ -55,11 +55,20 @@ class _Waiting(msgspec.Struct):
 class LedgerDesk:
     """Implements `kernel.desk.Desk` for one scope."""
 
-    def __init__(self, store: ObjectStore, compactor: CompactorPort, *, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        compactor: CompactorPort,
+        *,
+        clock: Clock,
+        ids: Ids,
+        on_receipt: Callable[[str], None] | None = None,
+    ) -> None:
         self._store = store
         self._compactor = compactor
         self._clock = clock
         self._ids = ids
+        self._on_receipt = on_receipt
         self._queues: dict[str, list[_Waiting]] = {}
         self._in_flight: dict[str, int] = {}
         self._unanswered = 0
@@ -184,6 +193,8 @@ class LedgerDesk:
             _fail(batch, error)
             return
         by_unit = {outcome.unit_id: outcome for outcome in outcomes}
+        if self._on_receipt is not None and (receipt := max((one.manifest_id for one in outcomes), default="")):
+            self._on_receipt(receipt)
         for waiting in batch:
             mine = [by_unit.get(unit.unit_id) for unit in waiting.units]
             pending = next((one for one in mine if one is None or one.status == "unsupported"), None)

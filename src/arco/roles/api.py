@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import arco
 from arco.clients.compactor import CompactorClient, HttpTransport, Transport
-from arco.config.settings import AUTH_DEBUG, AUTH_DEVELOPMENT, AuthSettings, Settings
+from arco.config.settings import AUTH_DEBUG, AUTH_DEVELOPMENT, AUTH_RS256, Settings
 from arco.core.clock import Clock
 from arco.core.errors import NotFound
 from arco.core.scope import Scope
@@ -63,7 +63,8 @@ def build(
         log=process.log,
         registry=process.registry,
         lifecycle=lifecycle,
-        authenticator=authenticator(settings.auth, process.clock),
+        authenticator=authenticator(settings, process.clock),
+        body_bytes_max=settings.value("ARCO_MAX_BODY_BYTES"),
         actor_key=_bytes(settings.value("ARCO_AUDIT_ACTOR_HMAC_KEY")),
         cors=_cors(settings),
         rates=_rates(settings, process.clock),
@@ -99,27 +100,33 @@ def mounted(settings: Settings, process: Process, health: Health, environ: Mappi
 def make_services(settings: Settings, process: Process, transport: Any) -> ApiServices:
     """What the handlers are given."""
 
-    def desk(scope: Scope) -> LedgerDesk:
-        store = process.scoped_store(scope, ROLE)
-        client = CompactorClient(transport, scope, process.clock)
-        return LedgerDesk(store, client, clock=process.clock, ids=process.ids)
+    readers = PerScope(lambda scope: process.reader(scope, ROLE))
 
-    secret = settings.value("ARCO_CURSOR_SECRET")
+    def desk(scope: Scope) -> LedgerDesk:
+        return LedgerDesk(
+            process.scoped_store(scope, ROLE),
+            CompactorClient(transport, scope, process.clock),
+            clock=process.clock,
+            ids=process.ids,
+            on_receipt=lambda manifest_id: readers(scope).expect(manifest_id),
+        )
+
     return ApiServices(
         clock=process.clock,
         ids=process.ids,
-        reader_for=PerScope(lambda scope: process.reader(scope, ROLE)),
+        reader_for=readers,
         desk_for=PerScope(desk),
-        cursors=CursorCodec(_bytes(secret) or derived_secret("arco-cursors", settings.auth.key or settings.storage)),
+        cursors=CursorCodec(_cursor_secret(settings, process)),
         query=_query_service(settings, process),
         lineage=IndexCache(process.clock, process.offload, process.log),
     )
 
 
-def authenticator(auth: AuthSettings, clock: Clock) -> Authenticator:
+def authenticator(settings: Settings, clock: Clock) -> Authenticator:
     """Who decides who is asking."""
+    auth = settings.auth
     if auth.mode == AUTH_DEVELOPMENT:
-        return DevelopmentScope()
+        return DevelopmentScope(settings.scope)
     if auth.mode == AUTH_DEBUG:
         return DebugHeaders()
     rules = TokenRules(
@@ -131,6 +138,16 @@ def authenticator(auth: AuthSettings, clock: Clock) -> Authenticator:
         groups_claim=auth.groups_claim,
     )
     return BearerTokens(auth.key, auth.mode, rules, clock)
+
+
+def _cursor_secret(settings: Settings, process: Process) -> bytes:
+    """Configured, or made from what is secret anyway; a public key is not, so then each process has its own."""
+    configured = _bytes(settings.value("ARCO_CURSOR_SECRET"))
+    if configured:
+        return configured
+    if settings.auth.mode == AUTH_RS256:
+        return process.entropy.bytes(32)
+    return derived_secret("arco-cursors", settings.auth.key or settings.storage)
 
 
 def _query_service(settings: Settings, process: Process) -> QueryService:

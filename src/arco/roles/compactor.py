@@ -45,9 +45,7 @@ class CompactorReadyView(msgspec.Struct, frozen=True, omit_defaults=True):
 def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> ServedRole:
     """The compactor of the configured scope, or of every scope it is asked for when none is configured."""
     lifecycle = Lifecycle()
-    compactors = make_compactors(
-        process, only=settings.scope, idle_merge_ms=settings.value("ARCO_IDLE_MERGE_MS") or 1_000
-    )
+    compactors = make_compactors(process, only=settings.scope, idle_merge_ms=settings.value("ARCO_IDLE_MERGE_MS"))
     health = Health(
         [storage_check(process.store)],
         role=ROLE,

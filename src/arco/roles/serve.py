@@ -25,7 +25,7 @@ from arco.edge.server import Listener, PortTaken, bind
 from arco.edge.server import run as run_loop
 from arco.edge.server import serve as serve_app
 from arco.roles import all_roles
-from arco.roles.process import CACHE_BYTES, Process, make_process
+from arco.roles.process import Process, make_process
 from arco.roles.served import ServedRole
 
 EXIT_STORAGE: Final = 69
@@ -46,7 +46,7 @@ def run(role: str | None, overrides: Mapping[str, str]) -> int:
         sys.stderr.write(f"arco: {warning}\n")
     log = LineLog(standard_output, SystemClock(), level=settings.log_level, text=settings.log_format == "text")
     try:
-        process = make_process(settings.storage, log=log, cache_bytes=settings.value("ARCO_CACHE_BYTES") or CACHE_BYTES)
+        process = make_process(settings.storage, log=log, cache_bytes=settings.value("ARCO_CACHE_BYTES"))
         listeners = _bind_all(settings)
     except InvalidInput as error:
         sys.stderr.write(f"arco: ARCO_STORAGE_BUCKET: {error.message}\n")
@@ -66,7 +66,7 @@ def _bind_all(settings: Settings) -> dict[str, Listener]:
     bound: dict[str, Listener] = {}
     try:
         for role, port in settings.ports.items():
-            bound[role] = bind(settings.host, port)
+            bound[role] = bind(settings.host if role == API else settings.internal_host, port)
     except PortTaken:
         for listener in bound.values():
             listener.socket.close()

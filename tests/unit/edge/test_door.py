@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
@@ -6,9 +8,11 @@ from tests.unit.edge.kit import Served, an_endpoint, served
 from arco.core import errors
 from arco.core.ids import is_ulid
 from arco.core.paths import checked_key
+from arco.edge import hygiene
 from arco.edge.codec import decode_bytes, reply
-from arco.edge.problems import CODES, INTERNAL_TEXT, ProblemView
-from arco.edge.refusals import Forbidden, NotAcceptable, NotImplementedHere, RateLimited
+from arco.edge.hygiene import limited
+from arco.edge.problems import CODES, INTERNAL_TEXT, ProblemView, problem
+from arco.edge.refusals import BodyTooSlow, Forbidden, NotAcceptable, NotImplementedHere, RateLimited
 from arco.storage.port import StorageUnavailable
 
 PATH = "/api/v1/hello/{name}"
@@ -174,6 +178,29 @@ async def test_a_body_that_announces_nothing_is_counted():
 
     app = served(an_endpoint("/b", _body, "POST"), body_bytes_max=15)
     assert (await app.ask("POST", "/api/v1/b", content=chunks())).status_code == 413
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(hygiene, "BODY_SECONDS_MAX", 0.01)
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    received = limited(receive, {}, 10)
+    with pytest.raises(BodyTooSlow, match=r"0\.01 seconds"):
+        await received()
+    assert problem(BodyTooSlow(30)).status == 408
+
+
+async def test_after_the_body_a_disconnect_may_take_its_time():
+    messages = [{"type": "http.request", "body": b"x", "more_body": False}, {"type": "http.disconnect"}]
+
+    async def receive():
+        return messages.pop(0)
+
+    received = limited(receive, {}, 10)
+    assert [(await received())["type"] for _ in range(2)] == ["http.request", "http.disconnect"]
+    assert received.deadline is None
 
 
 async def test_an_endpoint_may_take_more_than_the_others():

@@ -1,0 +1,59 @@
+"""A real arco server in a process of its own, and what the operating system says of it."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_PLACE = re.compile(r"\b(api|compactor) http://127\.0\.0\.1:(\d+)")
+
+
+class Server:
+    """`arco serve` on any free port; `ready_s` is from the start of the process to its ready line."""
+
+    def __init__(self, storage: Path) -> None:
+        self._storage = storage
+        self._process: subprocess.Popen[str] | None = None
+        self.port = 0
+        self.compactor_port = 0
+        self.ready_s = 0.0
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "arco", "serve", "--port", "0", "--storage", str(self._storage)]
+        began = time.perf_counter()
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        self.ready_s = time.perf_counter() - began
+        places = dict(_PLACE.findall(line))
+        if "api" not in places:
+            raise RuntimeError(f"the server did not start: {line}")
+        self.port, self.compactor_port = int(places["api"]), int(places["compactor"])
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(30)
+
+    def status(self, field: str) -> int:
+        """A figure of /proc/PID/status in kB."""
+        assert self._process is not None
+        text = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(next(line.split()[1] for line in text.splitlines() if line.startswith(field + ":")))
+
+    @property
+    def rss_mb(self) -> float:
+        """Resident memory in MB."""
+        return self.status("VmRSS") / 1000
+
+    def cpu_s(self) -> float:
+        """Processor seconds used so far."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / 100

@@ -1,0 +1,117 @@
+"""The api and the compactor as `arco serve` composes them, in this process, over a store that counts."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+
+from arco.config.settings import Settings, load
+from arco.core.clock import SystemClock
+from arco.core.log import LineLog
+from arco.core.scope import Scope
+from arco.roles import all_roles
+from arco.roles.process import make_process
+from arco.roles.served import ServedRole
+from arco.storage.counting import CountingStore, Operation
+from arco.storage.port import ObjectStore
+
+PREFIX = "/api/v1"
+SCOPE = Scope("local", "default")
+MEMORY = "memory://"
+
+
+class World:
+    """One process with its roles; `store` counts what both of them do."""
+
+    def __init__(
+        self, environ: Mapping[str, str] | None = None, *, storage: str = MEMORY, store: ObjectStore | None = None
+    ) -> None:
+        self.environ = {"ARCO_STORAGE_BUCKET": storage, **(environ or {})}
+        settings = load("all", self.environ)
+        assert isinstance(settings, Settings), settings
+        self.settings = settings
+        self.records: list[dict[str, Any]] = []
+        log = LineLog(self._logged, SystemClock(), level="info", text=False)
+        self.process = make_process(storage, log=log)
+        self.store = CountingStore(store or self.process.store)
+        self.process.store = self.store
+        self.roles: dict[str, ServedRole] = {}
+        for served in all_roles.build(settings, self.process, self.environ):
+            self.roles[served.role] = served
+
+    def _logged(self, line: str) -> None:
+        self.records.append(json.loads(line))
+
+    @property
+    def api(self) -> Starlette:
+        """The api's app."""
+        return self.roles["api"].app
+
+    @property
+    def compactor(self) -> Starlette:
+        """The compactor's app."""
+        return self.roles["compactor"].app
+
+    def client(self, headers: Mapping[str, str] | None = None, *, role: str = "api") -> httpx.AsyncClient:
+        """A client of one role; the api's begins at `/api/v1`."""
+        base = f"http://localhost{PREFIX}" if role == "api" else "http://localhost"
+        transport = httpx.ASGITransport(self.roles[role].app)
+        return httpx.AsyncClient(transport=transport, base_url=base, headers=headers)
+
+    def in_scope(self, scope: Scope = SCOPE) -> ObjectStore:
+        """The objects of one workspace, not counted and without a role's bounds."""
+        return self.process.scoped_store(scope, "api")
+
+    async def quiet(self) -> None:
+        """Have every chain merged and its pointers at the head."""
+        async with self.client(role="compactor") as compactor:
+            assert (await compactor.post("/compact")).status_code == 202
+
+    def audit(self, action: str) -> list[dict[str, Any]]:
+        """Audit events of one kind, oldest first."""
+        return [record for record in self.records if record.get("action") == action]
+
+    async def close(self) -> None:
+        """End every role as `arco serve` does."""
+        for served in self.roles.values():
+            await served.close()
+
+
+@asynccontextmanager
+async def a_world(
+    environ: Mapping[str, str] | None = None, *, storage: str = MEMORY, store: ObjectStore | None = None
+) -> AsyncIterator[World]:
+    """A world for the length of a block."""
+    world = World(environ, storage=storage, store=store)
+    try:
+        yield world
+    finally:
+        await world.close()
+
+
+def on_disk(folder: Path) -> str:
+    """The storage URL of a folder."""
+    return f"file://{folder}"
+
+
+def problem(response: httpx.Response) -> tuple[int, str, str]:
+    """Status, code and message of an error in the one shape."""
+    body = response.json()
+    return response.status_code, body["code"], body["message"]
+
+
+def foreground(operations: list[Operation]) -> list[Operation]:
+    """What a request waited for: pointers follow by themselves."""
+    return [operation for operation in operations if ".pointer." not in operation.key]
+
+
+async def a_table(api: httpx.AsyncClient, name: str = "orders", **fields: Any) -> httpx.Response:
+    """`analytics.sales.<name>`, with its parents when they are missing."""
+    await api.post("/catalogs", json={"name": "analytics"})
+    await api.post("/catalogs/analytics/schemas", json={"name": "sales"})
+    body = {"name": name, "columns": [{"name": "id", "data_type": "BIGINT", "nullable": False}], **fields}
+    return await api.post("/catalogs/analytics/schemas/sales/tables", json=body)
