@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
+from tests.http.documented import Document
+
 from arco.config.settings import Settings, load
 from arco.core.clock import SystemClock
 from arco.core.log import LineLog
@@ -40,6 +42,7 @@ class World:
         self.store = CountingStore(store or self.process.store)
         self.process.store = self.store
         self.roles: dict[str, ServedRole] = {}
+        self._document: Document | None = None
         for served in all_roles.build(settings, self.process, self.environ):
             self.roles[served.role] = served
 
@@ -57,10 +60,20 @@ class World:
         return self.roles["compactor"].app
 
     def client(self, headers: Mapping[str, str] | None = None, *, role: str = "api") -> httpx.AsyncClient:
-        """A client of one role; the api's begins at `/api/v1`."""
+        """A client of one role; the api's begins at `/api/v1`, and takes no answer that is not documented."""
         base = f"http://localhost{PREFIX}" if role == "api" else "http://localhost"
         transport = httpx.ASGITransport(self.roles[role].app)
-        return httpx.AsyncClient(transport=transport, base_url=base, headers=headers)
+        hooks = {"response": [self._documented]} if role == "api" else {}
+        return httpx.AsyncClient(transport=transport, base_url=base, headers=headers, event_hooks=hooks)
+
+    async def _documented(self, response: httpx.Response) -> None:
+        await (await self.document()).check(response)
+
+    async def document(self) -> Document:
+        """The api's OpenAPI document, which remembers what was answered."""
+        if self._document is None:
+            self._document = await Document.of(self.api)
+        return self._document
 
     def in_scope(self, scope: Scope = SCOPE) -> ObjectStore:
         """The objects of one workspace, not counted and without a role's bounds."""
