@@ -85,7 +85,8 @@ async def test_03_a_valid_token_is_let_in_and_audited(rsa, named):
     async with a_world(environ) as world, world.client(headers) as api:
         answer = await api.post("/catalogs", json={"name": "analytics"})
         assert answer.status_code == 201
-        assert (answer.headers["x-ratelimit-limit"], answer.headers["x-ratelimit-remaining"]) == ("500", "499")
+        assert answer.headers["x-ratelimit-limit"] == "500"
+        assert 0 < int(answer.headers["x-ratelimit-remaining"]) < 500
         (allowed,) = world.audit("AUTH_ALLOW")
         found = await keys(world)
     assert (allowed["decisionReason"], allowed["actor"]) == ("jwt_valid", actor_of("user-123"))

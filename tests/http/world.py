@@ -26,6 +26,16 @@ SCOPE = Scope("local", "default")
 MEMORY = "memory://"
 
 
+class LeavingClock(SystemClock):
+    """The machine's clock, until somebody leaves: then nobody sleeps any more."""
+
+    leaving = False
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        """Sleep, unless everybody leaves."""
+        await super().sleep_ms(0 if self.leaving else duration_ms)
+
+
 class World:
     """One process with its roles; `store` counts what both of them do."""
 
@@ -39,6 +49,8 @@ class World:
         self.records: list[dict[str, Any]] = []
         log = LineLog(self._logged, SystemClock(), level="info", text=False)
         self.process = make_process(storage, log=log)
+        # At the end pointers may be moved again at once: there is no cloud here that would mind.
+        self.clock = self.process.clock = LeavingClock()
         self.store = CountingStore(store or self.process.store)
         self.process.store = self.store
         self.roles: dict[str, ServedRole] = {}
@@ -90,6 +102,7 @@ class World:
 
     async def close(self) -> None:
         """End every role as `arco serve` does."""
+        self.clock.leaving = True
         for served in self.roles.values():
             await served.close()
 

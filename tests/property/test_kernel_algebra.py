@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.kernel.world import PAIRS, Machine, VirtualClock
 
 from arco.kernel.envelope import Unit, decode_units, encode_units
 from arco.kernel.fold import Outcome
 from arco.kernel.manifest import Delta, Manifest, Ref, TableTree, decode_manifest, encode
 from arco.kernel.records import COMMITS, IDEMPOTENCY, OUTCOMES
 from arco.storage.memory import MemoryStore
-from tests.kernel.world import PAIRS, Machine, VirtualClock
 
 names = st.sampled_from(["a", "b", "c", "é", "𝄞", ""])
 steps = st.lists(

@@ -1,4 +1,4 @@
-"""Instants: integers of milliseconds since the epoch, and the two texts they are written as.
+"""Instants: milliseconds since the epoch (0 to the end of year 9999), and the two texts they are written as.
 
 HTTP bodies use `2026-01-01T00:00:00.123+00:00`, fraction omitted when zero (catalog.md 4.1); stored
 objects use `Z` with 0 or 3 digits. Readers accept both.

@@ -30,7 +30,7 @@ def test_text_that_is_no_key_is_refused_with_a_reason(bad: str) -> None:
     assert refused.value.reason
 
 
-@given(time_ms=st.integers(-62_135_596_800_000, 253_402_300_799_999))
+@given(time_ms=st.integers(0, 253_402_300_799_999))
 def test_an_instant_reads_back_from_both_its_texts(time_ms: int) -> None:
     assert parse_ms(http_text(time_ms)) == time_ms
     assert parse_ms(stored_text(time_ms)) == time_ms
