@@ -70,8 +70,8 @@ def _one_pass(
         context = UnitContext(inputs, manifest_id, sum(fresh), version)
         try:
             outcome, new = decide(view, unit, context, domains)
-        except Missing:
-            missing.extend(_guessed(view, unit, context, domains))
+        except Missing as miss:
+            missing.extend([miss, *_guessed(view, unit, context, domains)])
             continue
         if new and outcome.status == "accepted" and not outcome.replayed:
             version = outcome.snapshot_version

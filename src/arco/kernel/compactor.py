@@ -17,10 +17,11 @@ from arco.core.errors import OutcomeUnknown
 from arco.core.limits import BATCH_BYTES_MAX, BATCH_UNITS_MAX, DELTA_BYTES_MERGE
 from arco.kernel.batch import FoldedBatch, Folding, fold_batch
 from arco.kernel.chain import Head
-from arco.kernel.compose import Draft, FinishedMerge
+from arco.kernel.compose import RESIDUE_TIER, Draft, FinishedMerge
 from arco.kernel.decide import UNSUPPORTED
 from arco.kernel.envelope import Unit
 from arco.kernel.fold import Outcome
+from arco.kernel.layers import LAYER_ROW_BYTES
 from arco.kernel.manifest import CommitInputs
 from arco.kernel.publish import Outlived, Superseded, Undecided, Won
 from arco.kernel.state import ChainState, Loaded
@@ -138,7 +139,7 @@ class Compactor:
             return
         timer.cancel()
         if timer in done and self._state is not None and self._merging is None:
-            self._begin_merge(self._state)
+            self._begin_merge(self._state, everything=True)
 
     def _merge_timer(self) -> asyncio.Future[None] | None:
         if self._merging is not None:
@@ -241,7 +242,7 @@ class Compactor:
                 self._shop.loader.cache.put(item.key, item.decoded, item.decoded_bytes)
         for delta, layer in zip(draft.manifest.deltas, draft.layers, strict=True):
             if delta.path is None:
-                self._shop.loader.cache.put(delta.delta_id, layer, delta.rows * 900)
+                self._shop.loader.cache.put(delta.delta_id, layer, delta.rows * LAYER_ROW_BYTES)
         loaded = Loaded(self._shop.loader.cache)
         self._state = ChainState(head, draft.layers, loaded)
         self._seen_ms = self._shop.clock.steady_ms()
@@ -291,12 +292,12 @@ class Compactor:
         state = self._state
         if state is None or self._merging is not None:
             return
-        if sum(delta.bytes for delta in state.manifest.deltas) >= DELTA_BYTES_MERGE:
-            self._begin_merge(state)
+        if sum(delta.bytes for delta in state.manifest.deltas if delta.tier != RESIDUE_TIER) >= DELTA_BYTES_MERGE:
+            self._begin_merge(state, everything=False)
 
-    def _begin_merge(self, state: ChainState) -> None:
+    def _begin_merge(self, state: ChainState, *, everything: bool) -> None:
         self._merging_ids = tuple(delta.delta_id for delta in state.manifest.deltas)
-        self._merging = asyncio.get_running_loop().create_task(self._shop.merge(state))
+        self._merging = asyncio.get_running_loop().create_task(self._shop.merge(state, everything=everything))
 
     def _finished_merge(self, state: ChainState) -> FinishedMerge | None:
         if self._merging is None or not self._merging.done():

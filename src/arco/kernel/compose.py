@@ -6,7 +6,7 @@ covered.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,7 +16,7 @@ from arco.core.limits import DELTA_TIER_WIDTH, INLINE_DELTA_BYTES_MAX
 from arco.kernel.batch import FoldedBatch
 from arco.kernel.chain import ChainSpec
 from arco.kernel.envelope import Unit
-from arco.kernel.layers import Changes, Layer, encode_layer, joined, layer_of, row_count
+from arco.kernel.layers import LAYER_ROW_BYTES, Changes, Layer, encode_layer, joined, layer_of, row_count
 from arco.kernel.manifest import (
     CommitInputs,
     CommitRecord,
@@ -42,10 +42,35 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 class FinishedMerge(msgspec.Struct, frozen=True):
-    """Trees that hold everything of the first deltas: `covers` are their ids, oldest first."""
+    """Trees that hold the first deltas: `covers` are their ids, oldest first.
+
+    `residue` is one delta, already written, with what was not worth merging yet.
+    """
 
     covers: tuple[str, ...]
     trees: dict[str, TableTree]
+    residue: tuple[Delta, Layer] | None = None
+
+
+RESIDUE_TIER: Final = 100
+"""Marks the delta of what a merge left over; it is never joined with others."""
+
+
+def residue_delta(
+    changes: Changes, specs: Mapping[str, TableSpec[Any]], *, name: str, path: str
+) -> tuple[Delta, bytes]:
+    """The delta, and its body, of changes that a merge left over."""
+    body = encode_layer(changes, specs)
+    delta = Delta(
+        delta_id=f"residue-{name}",
+        tier=RESIDUE_TIER,
+        rows=row_count(changes),
+        bytes=len(body),
+        tables=tuple(sorted(changes)),
+        path=path,
+        sha256=sha256_hex(body),
+    )
+    return delta, body
 
 
 class _Deltas:
@@ -93,7 +118,7 @@ class _Deltas:
         delta = self._delta(changes, body, tier=tier, path=key)
         layer = layer_of(changes)
         self.items.append((delta, layer))
-        self.objects.append(WrittenObject(key, body, layer, delta.rows * 900))
+        self.objects.append(WrittenObject(key, body, layer, delta.rows * LAYER_ROW_BYTES))
 
     def _join_tiers(self) -> None:
         """Join the newest deltas of one tier into one of the next when there are enough of them."""
@@ -149,6 +174,8 @@ class Composer:
         number = state.head.next_number
         covered = len(merge.covers) if merge else 0
         deltas = _Deltas(self._chain.name, number, attempt, self._specs)
+        if merge is not None and merge.residue is not None:
+            deltas.items.append(merge.residue)
         deltas.keep(state, covered, frozen)
         if folded.changes:
             deltas.add(folded.changes)

@@ -57,15 +57,16 @@ def decide(view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping
     savepoint = view.savepoint()
     try:
         outcome = _decided(view, unit, context, domains)
+        if outcome.status == UNSUPPORTED:
+            view.rollback(savepoint)
+            return outcome, False
+        if outcome.status != "accepted" or outcome.replayed:
+            view.rollback(savepoint)
+        _record(view, unit, outcome, context)
     except BaseException:
+        # Recording may miss rows too: nothing of the unit stays until all of it is there.
         view.rollback(savepoint)
         raise
-    if outcome.status == UNSUPPORTED:
-        view.rollback(savepoint)
-        return outcome, False
-    if outcome.status != "accepted" or outcome.replayed:
-        view.rollback(savepoint)
-    _record(view, unit, outcome, context)
     return outcome, True
 
 

@@ -6,7 +6,7 @@ only the tree below knows whether there is something to delete.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -40,6 +40,9 @@ class TableLayer:
 
 
 Layer = Mapping[str, TableLayer]
+
+LAYER_ROW_BYTES: Final = 900
+"""What one row of a layer takes in memory, about."""
 
 
 def layer_of(changes: Changes) -> Layer:

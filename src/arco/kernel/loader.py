@@ -12,7 +12,7 @@ from arco.core.errors import CorruptData
 from arco.core.paths import Key
 from arco.kernel.cache import ScopedCache
 from arco.kernel.codec import SegmentRows, decode_parquet
-from arco.kernel.layers import Layer, decode_layer
+from arco.kernel.layers import LAYER_ROW_BYTES, Layer, decode_layer
 from arco.kernel.manifest import Manifest, Page, Ref, decode_page
 from arco.kernel.spec import TableSpec
 from arco.kernel.state import ChainState, Missing
@@ -22,7 +22,6 @@ T = TypeVar("T")
 
 _ROUNDS_MAX = 10_000
 _PAGE_REF_BYTES = 600
-_LAYER_ROW_BYTES = 900
 
 
 class Loader:
@@ -80,7 +79,7 @@ class Loader:
         else:
             body = await self._bytes(delta.path, delta.sha256)
         layer = decode_layer(body, self.specs)
-        self.cache.put(delta.delta_id, layer, delta.rows * _LAYER_ROW_BYTES)
+        self.cache.put(delta.delta_id, layer, delta.rows * LAYER_ROW_BYTES)
         return layer
 
     async def page(self, ref: Ref) -> Page:

@@ -2,29 +2,33 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from arco.core import instant, paths
 from arco.core.clock import Clock
 from arco.core.entropy import Entropy, Ids
 from arco.core.errors import CorruptData
 from arco.core.ids import ulid_from_int, ulid_to_int
+from arco.core.limits import RESIDUE_ROWS_MAX
 from arco.core.offload import Offload
 from arco.kernel.cache import ScopedCache
 from arco.kernel.chain import Chain, ChainSpec, Head
-from arco.kernel.compose import Composer, FinishedMerge
+from arco.kernel.compose import Composer, FinishedMerge, residue_delta
 from arco.kernel.fold import Domain
-from arco.kernel.layers import joined
+from arco.kernel.layers import LAYER_ROW_BYTES, Layer, joined, layer_of
 from arco.kernel.loader import Loader
-from arco.kernel.manifest import Manifest, encode
-from arco.kernel.merge import TreeMerger, WrittenObject, edits_of
+from arco.kernel.manifest import Delta, Manifest, TableTree, encode
+from arco.kernel.merge import Edits, TreeMerger, WrittenObject, edits_of
 from arco.kernel.pointers import PointerKeeper
 from arco.kernel.publish import Publisher, Undecided
 from arco.kernel.records import all_specs
+from arco.kernel.spec import RowKey
 from arco.kernel.state import ChainState, Loaded
 from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure
 
 FOLD_VERSION: Final = 1
+_SCATTER_SEGMENTS: Final = 32
+_SCATTER_ROWS: Final = 16
 _WRITE_TRIES: Final = 6
 _WRITE_BACKOFF_MS: Final = 50
 _PARALLEL_WRITES: Final = 32
@@ -132,8 +136,13 @@ class Workshop:
                     await self.clock.sleep_ms(_WRITE_BACKOFF_MS << attempt)
         raise StorageUnavailable(f"{key} could not be created")
 
-    async def merge(self, state: ChainState) -> FinishedMerge:
-        """Merge all deltas of `state` into its trees and write the new segments and pages."""
+    async def merge(self, state: ChainState, *, everything: bool) -> FinishedMerge:
+        """Merge the deltas of `state` into its trees and write the new segments and pages.
+
+        Unless `everything` is asked for, a table whose changes are few and scattered over many segments waits in one
+        residue delta until they are worth the rewriting: that keeps a write's cost flat as a catalog of random names
+        grows.
+        """
         attempt = self.ids.ulid()
         made = 0
 
@@ -145,16 +154,39 @@ class Workshop:
 
         merger = TreeMerger(self.loader, name=name, offload=self.offload, write=self._write_merged)
         trees = {}
+        waiting: dict[str, Mapping[RowKey, Any]] = {}
         for table, changes in joined(state.layers).items():
-            trees[table] = await merger.merge(self.specs[table], state.tree(table), edits_of(changes))
+            edits, tree = edits_of(changes), state.tree(table)
+            if not everything and await self._scattered(merger, tree, edits):
+                waiting[table] = changes
+                continue
+            trees[table] = await merger.merge(self.specs[table], tree, edits)
         await merger.flush()
-        return FinishedMerge(tuple(delta.delta_id for delta in state.manifest.deltas), trees)
+        residue = await self._residue(state, attempt, waiting) if waiting else None
+        return FinishedMerge(tuple(delta.delta_id for delta in state.manifest.deltas), trees, residue)
+
+    async def _scattered(self, merger: TreeMerger, tree: TableTree, edits: Edits) -> bool:
+        if len(edits) >= RESIDUE_ROWS_MAX:
+            return False
+        segments = await merger.spread(tree, edits)
+        return segments > _SCATTER_SEGMENTS and len(edits) < segments * _SCATTER_ROWS
+
+    async def _residue(
+        self, state: ChainState, attempt: str, changes: Mapping[str, Mapping[RowKey, Any]]
+    ) -> tuple[Delta, Layer]:
+        key = paths.delta(self.chain.spec.name, state.manifest.number, attempt, 0)
+        delta, body = residue_delta(changes, self.specs, name=attempt, path=key)
+        layer = layer_of(changes)
+        await self._write_merged([WrittenObject(key, body, None, 0)])
+        self.loader.cache.put(delta.delta_id, layer, delta.rows * LAYER_ROW_BYTES)
+        return delta, layer
 
     async def _write_merged(self, objects: Sequence[WrittenObject]) -> None:
         if not await write_objects(self.store, self.clock, objects):
             raise StorageUnavailable("storage did not take the merged segments")
         for item in objects:
-            self.loader.cache.put(item.key, item.decoded, item.decoded_bytes)
+            if item.decoded is not None:
+                self.loader.cache.put(item.key, item.decoded, item.decoded_bytes)
 
     def _genesis(self) -> Manifest:
         name = self.chain.spec.name
