@@ -60,6 +60,10 @@ class TableSpec(Generic[R]):
         self._key_getter = _key_getter(key)
         self.key_indexes = tuple(names.index(part) for part in key)
 
+    def key_index(self, part: str) -> int:
+        """The position of a key field among the fields."""
+        return self.key_indexes[self.key.index(part)]
+
     def key_of(self, row: R) -> RowKey:
         """The key of a row."""
         return self._key_getter(row)

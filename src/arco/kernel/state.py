@@ -10,13 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from arco.kernel.chain import Head
-from arco.kernel.codec import SegmentRows
+from arco.kernel.codec import SegmentKeys, SegmentRows
 from arco.kernel.fold import NotLoaded
 from arco.kernel.layers import Layer
 from arco.kernel.manifest import Page, Ref, TableTree
 from arco.kernel.spec import R, RowKey, TableSpec
 
 EMPTY_TREE = TableTree()
+KEYS_SUFFIX = "#keys"
+"""What the keys of a segment are cached under, after its path."""
+
 _PREFETCH = 8
 _STEP = 512
 
@@ -24,8 +27,12 @@ _STEP = 512
 class Missing(NotLoaded):
     """Objects that must be loaded before the question can be answered."""
 
-    def __init__(self, spec: TableSpec[Any], refs: Sequence[Ref], *, pages: bool, key: RowKey) -> None:
+    def __init__(
+        self, spec: TableSpec[Any], refs: Sequence[Ref], *, pages: bool, key: RowKey, point: bool = False
+    ) -> None:
         super().__init__(spec.name, key)
+        self.key = key
+        self.point = point
         self.spec = spec
         self.refs = refs
         self.pages = pages
@@ -126,8 +133,14 @@ class ChainState:
         ref = self._segment_for(spec, key)
         if ref is None:
             return None
-        found: R | None = self._segment(spec, ref, key).find(key)
-        return found
+        segment: SegmentRows | None = self.loaded.get(ref.path)
+        if segment is not None:
+            found: R | None = segment.find(key)
+            return found
+        keys: SegmentKeys | None = self.loaded.get(ref.path + KEYS_SUFFIX)
+        if keys is not None and keys.index_of(key) is None:
+            return None
+        raise Missing(spec, [ref], pages=False, key=key, point=True)
 
     def scan(self, spec: TableSpec[R], span: "Span | RowKey") -> Iterator[R]:
         """Rows of a span (or whose key begins with a prefix), in its order. Raises `Missing` on the way."""
@@ -191,12 +204,6 @@ class ChainState:
             if page is None:
                 raise Missing(spec, [ref], pages=True, key=key)
             refs, level = page.refs, page.level
-
-    def _segment(self, spec: TableSpec[Any], ref: Ref, key: RowKey) -> SegmentRows:
-        segment: SegmentRows | None = self.loaded.get(ref.path)
-        if segment is None:
-            raise Missing(spec, [ref], pages=False, key=key)
-        return segment
 
 
 def covering(refs: Sequence[Ref], key: RowKey) -> Ref | None:
