@@ -53,7 +53,7 @@ class Document:
         template = self.template(path)
         known = self.whole["paths"].get(template, {}).get(request.method.lower())
         if known is None:
-            if request.method not in _UNREAD:
+            if request.method not in _UNREAD and path != "/openapi.json":
                 assert response.status_code in (400, 404, 405)
                 self._check_problem(response)
             return

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import arco
 
@@ -70,11 +70,14 @@ class Server:
             env=environment(variables),
         )
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        self.ready_s = time.perf_counter() - began
-        self.ports = {role: int(port) for role, port in _PLACE.findall(line)}
-        assert self.ports, line + (self.process.communicate()[0] or "")
         self.lines: list[str] = []
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if " ready: " in line:
+                break
+        self.ready_s = time.perf_counter() - began
+        assert self.lines and " ready: " in self.lines[-1], self.lines
+        self.ports = {role: int(port) for role, port in _PLACE.findall(self.lines[-1].partition("  storage ")[0])}
         # Somebody must read what the server says, or it would stop at a full pipe.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -86,9 +89,16 @@ class Server:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; the exit code."""
         self.process.send_signal(number)
-        code = self.process.wait(40)
+        return self.process.wait(40)
+
+    def close(self) -> None:
+        """Make sure that it is gone."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(20)
         self._reader.join(5)
-        return code
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 @contextmanager
@@ -98,9 +108,7 @@ def serving(arguments: list[str], variables: Mapping[str, str] | None = None) ->
     try:
         yield server
     finally:
-        if server.process.poll() is None:
-            server.process.kill()
-        server.process.wait(20)
+        server.close()
 
 
 class Caller:
@@ -127,6 +135,12 @@ class Caller:
             self.close()
         return response.status, json.loads(content) if content else None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """End the connection."""
         if self._connection is not None:
@@ -136,14 +150,12 @@ class Caller:
 
 def every_name(port: int, path: str, family: str) -> list[str]:
     """All names of a list, page by page."""
-    caller = Caller(port)
     found: list[str] = []
-    cursor = ""
-    while True:
-        status, body = caller.ask("GET", f"{path}?limit=500{cursor}")
-        assert status == 200, body
-        found += [one["name"] for one in body[family]]
-        if "next_cursor" not in body:
-            caller.close()
-            return found
-        cursor = f"&cursor={body['next_cursor']}"
+    cursor: str | None = ""
+    with Caller(port) as caller:
+        while cursor is not None:
+            status, body = caller.ask("GET", f"{path}?limit=500{cursor}")
+            assert status == 200, body
+            found += [one["name"] for one in body[family]]
+            cursor = f"&cursor={body['next_cursor']}" if "next_cursor" in body else None
+    return found

@@ -1,12 +1,13 @@
 """`arco serve` as operators run it: real processes, real sockets, real signals, files that outlive them."""
 
+import contextlib
 import json
 import random
 import signal
 import socket
 import subprocess
 import threading
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
@@ -40,10 +41,9 @@ def all_roles(folder: Path) -> list[str]:
 
 def stand(port: int) -> None:
     """`lake.raw`, empty."""
-    caller = Caller(port)
-    assert caller.ask("POST", "/catalogs", {"name": "lake"})[0] == 201
-    assert caller.ask("POST", "/catalogs/lake/schemas", {"name": "raw"})[0] == 201
-    caller.close()
+    with Caller(port) as caller:
+        assert caller.ask("POST", "/catalogs", {"name": "lake"})[0] == 201
+        assert caller.ask("POST", "/catalogs/lake/schemas", {"name": "raw"})[0] == 201
 
 
 def in_threads(work, count: int) -> None:
@@ -99,32 +99,35 @@ def race(ports: list[int]) -> None:
         with lock:
             wins[what][number] += 1
 
-    def client(worker: int) -> None:
-        caller = Caller(ports[worker % 2])
-        for number in shuffled(worker):
-            body = {"name": f"t{number:03d}", "columns": [{"name": f"by_{worker}", "data_type": "INT"}]}
-            status, told = caller.ask("POST", TABLES, body)
-            assert status in (201, 409), (status, told)
-            if status == 201:
-                won("created", number)
-        caller.close()
+    def creator(worker: int) -> None:
+        with Caller(ports[worker % 2]) as caller:
+            for number in shuffled(worker):
+                body = {"name": f"t{number:03d}", "columns": [{"name": f"by_{worker}", "data_type": "INT"}]}
+                status, told = caller.ask("POST", TABLES, body)
+                assert status in (201, 409), (status, told)
+                if status == 201:
+                    won("created", number)
 
     def changer(worker: int) -> None:
-        caller = Caller(ports[worker % 2])
-        for number in shuffled(worker):
-            if number % 4 == 0:
-                status, told = caller.ask("PATCH", f"{TABLES}/t{number:03d}", {"name": f"r{number:03d}"})
-                assert status in (200, 404, 409), (status, told)
-                if status == 200:
-                    won("renamed", number)
-            elif number % 4 == 1:
-                status, told = caller.ask("DELETE", f"{TABLES}/t{number:03d}")
-                assert status in (204, 404, 409), (status, told)
-                if status == 204:
-                    won("dropped", number)
-        caller.close()
+        with Caller(ports[worker % 2]) as caller:
+            for number in shuffled(worker):
+                change(caller, number)
 
-    in_threads(client, CLIENTS)
+    def change(caller: Caller, number: int) -> None:
+        path = f"{TABLES}/t{number:03d}"
+        if number % 4 == 0:
+            status, told = caller.ask("PATCH", path, {"name": f"r{number:03d}"})
+            what, good, bad = "renamed", 200, (404, 409)
+        elif number % 4 == 1:
+            status, told = caller.ask("DELETE", path)
+            what, good, bad = "dropped", 204, (404, 409)
+        else:
+            return
+        assert status in (good, *bad), (status, told)
+        if status == good:
+            won(what, number)
+
+    in_threads(creator, CLIENTS)
     assert wins["created"] == [1] * NAMES
     in_threads(changer, CLIENTS)
     assert wins["renamed"] == [1 if number % 4 == 0 else 0 for number in range(NAMES)]
@@ -132,8 +135,9 @@ def race(ports: list[int]) -> None:
     wanted = [f"r{number:03d}" for number in range(NAMES) if number % 4 == 0]
     wanted += [f"t{number:03d}" for number in range(NAMES) if number % 4 > 1]
     assert every_name(ports[0], TABLES, "tables") == every_name(ports[1], TABLES, "tables") == wanted
-    versions = {Caller(port).ask("GET", "/catalog/inventory")[1]["catalog_snapshot_version"] for port in ports}
-    assert versions == {2 + NAMES + NAMES // 2}
+    for port in ports:
+        with Caller(port) as caller:
+            assert caller.ask("GET", "/catalog/inventory")[1]["catalog_snapshot_version"] == 2 + NAMES + NAMES // 2
 
 
 def shuffled(worker: int) -> list[int]:
@@ -173,24 +177,18 @@ class Load:
         return self.made
 
     def _create(self, port: int, prefix: str) -> None:
-        caller = Caller(port)
-        for count in range(100_000):
-            if self._stop.is_set():
-                break
-            try:
+        # A server that is gone refuses or breaks the connection; one that goes answers 503.
+        with Caller(port) as caller, contextlib.suppress(OSError, HTTPException):
+            for count in range(100_000):
+                if self._stop.is_set():
+                    return
                 status, told = caller.ask("POST", TABLES, {"name": f"{prefix}_{count}", "columns": []})
-            except (OSError, HTTPException):
-                break
-            if status == 201:
+                if status != 201:
+                    self.odd += [(status, told)] if status != 503 else []
+                    return
                 self.made.append(f"{prefix}_{count}")
-            elif status == 503:
-                break
-            else:
-                self.odd.append((status, told))
-                break
-            if len(self.made) >= self._wanted:
-                self._enough.set()
-        caller.close()
+                if len(self.made) >= self._wanted:
+                    self._enough.set()
 
 
 def test_sigterm_under_load_loses_no_acknowledged_write_and_exits_0(tmp_path: Path, capsys):
@@ -227,7 +225,8 @@ def test_a_killed_server_has_every_acknowledged_create_when_it_is_started_again(
         found = every_name(server.ports["api"], TABLES, "tables")
         assert set(acknowledged) <= set(found), f"seed {SEED}"
         assert len(found) == len(set(found))
-        assert Caller(server.ports["api"]).ask("POST", TABLES, {"name": "after", "columns": []})[0] == 201
+        with Caller(server.ports["api"]) as caller:
+            assert caller.ask("POST", TABLES, {"name": "after", "columns": []})[0] == 201
         assert server.stop() == 0
     verified(tmp_path)
     assert len(acknowledged) > PAGE_ROWS_MAX // 10
@@ -295,7 +294,7 @@ def test_storage_that_cannot_be_opened_is_told(tmp_path: Path):
     assert "Traceback" not in done.stderr
 
 
-def test_every_role_answers_its_probes_in_one_process_and_alone(tmp_path: Path):
+def test_every_role_of_one_process_answers_its_probes_on_its_own_port(tmp_path: Path):
     with serving(all_roles(tmp_path)) as server:
         assert set(server.ports) == {"api", "compactor", "flow-compactor", "dispatcher", "sweeper"}
         assert len(set(server.ports.values())) == 5
@@ -310,8 +309,6 @@ def test_every_role_answers_its_probes_in_one_process_and_alone(tmp_path: Path):
 
 def plain(port: int, path: str) -> tuple[int, bytes]:
     """Status and body of a GET without a prefix."""
-    from http.client import HTTPConnection
-
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", path)
     response = connection.getresponse()

@@ -50,6 +50,9 @@ DELTA_TIER_WIDTH: Final = 8
 DELTA_BYTES_MERGE: Final = 8 * 1024 * 1024
 """Delta bytes of a chain before they are merged into segments although the chain is busy."""
 
+DELTA_BYTES_MAX: Final = 3 * DELTA_BYTES_MERGE
+"""Delta bytes of a chain at which its commits wait for the merge under way: they are held in memory until then."""
+
 RESIDUE_ROWS_MAX: Final = 24_000
 """Scattered changes of a table that wait, in memory and in one delta, until rewriting its segments is worth it."""
 

@@ -236,12 +236,10 @@ def _implied(endpoint: Endpoint) -> Iterator[int]:
         yield 500
         return
     yield from _ALWAYS
-    yield 401
-    yield 429
+    # At the door: headers that contradict each other, nobody we know, not from here, too often.
+    yield from (400, 401, 403, 429)
     if endpoint.request is not None:
-        yield from (400, 413, 415, 422)
-    if endpoint.query is not None or "Idempotency-Key" in endpoint.headers:
-        yield 400
+        yield from (408, 413, 415, 422)
     if "If-Match" in endpoint.headers:
         yield 412
 

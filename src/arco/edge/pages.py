@@ -93,9 +93,8 @@ class CursorCodec:
 
 def page_request(request: HTTPConnection, services: HasCursors, scope: Scope) -> PageRequest:
     """The page the query parameters `limit` and `cursor` ask for. Raises `InvalidInput` (catalog.md 4.1)."""
-    params = request.query_params
-    limit = _limit(params.get("limit"))
-    cursor = params.get("cursor")
+    limit = _limit(_single(request, "limit"))
+    cursor = _single(request, "cursor")
     if cursor is None:
         return PageRequest(limit)
     after, manifest_id = services.cursors.decode(scope, request.scope["path"], cursor)
@@ -105,6 +104,13 @@ def page_request(request: HTTPConnection, services: HasCursors, scope: Scope) ->
 def next_cursor(request: HTTPConnection, services: HasCursors, scope: Scope, last: tuple[str, str]) -> str:
     """The cursor after `last` = (key of the last item, manifest id) for the list this request asked for."""
     return services.cursors.encode(scope, request.scope["path"], *last)
+
+
+def _single(request: HTTPConnection, name: str) -> str | None:
+    given = request.query_params.getlist(name)
+    if len(given) > 1:
+        raise InvalidInput(f"{name} is given twice")
+    return given[0] if given else None
 
 
 def _limit(text: str | None) -> int:

@@ -71,7 +71,7 @@ def _one_pass(
         try:
             outcome, new = decide(view, unit, context, domains)
         except Missing as miss:
-            missing.extend([miss, *_guessed(view, unit, context, domains)])
+            missing.extend([miss.plain(), *_guessed(view, unit, context, domains)])
             continue
         if new and outcome.status == "accepted" and not outcome.replayed:
             version = outcome.snapshot_version

@@ -14,7 +14,7 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from arco.core.errors import OutcomeUnknown
-from arco.core.limits import BATCH_BYTES_MAX, BATCH_UNITS_MAX, DELTA_BYTES_MERGE
+from arco.core.limits import BATCH_BYTES_MAX, BATCH_UNITS_MAX, DELTA_BYTES_MAX, DELTA_BYTES_MERGE
 from arco.kernel.batch import FoldedBatch, Folding, fold_batch
 from arco.kernel.chain import Head
 from arco.kernel.compose import RESIDUE_TIER, Draft, FinishedMerge
@@ -113,6 +113,7 @@ class Compactor:
                     return
                 await self._rest()
                 continue
+            await self._let_merge_catch_up()
             batch = self._take()
             try:
                 await self._commit(batch)
@@ -287,6 +288,14 @@ class Compactor:
         self._state = None
         self._merging = None
         self._shop.log.warning("commit_failed", error=type(error).__name__, reason=str(error))
+
+    async def _let_merge_catch_up(self) -> None:
+        """Writers may not run away from merging: what is not merged is held in memory by everybody."""
+        state = self._state
+        if state is None or self._merging is None or self._merging.done():
+            return
+        if sum(delta.bytes for delta in state.manifest.deltas if delta.tier != RESIDUE_TIER) >= DELTA_BYTES_MAX:
+            await asyncio.wait({self._merging})
 
     def _start_merge_if_large(self) -> None:
         state = self._state

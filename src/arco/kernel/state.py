@@ -37,6 +37,11 @@ class Missing(NotLoaded):
         self.refs = refs
         self.pages = pages
 
+    def plain(self) -> "Missing":
+        """Itself without the frames it came through: kept in a list it would keep them, and they it, alive."""
+        self.__context__ = None
+        return self.with_traceback(None)
+
 
 class Loaded:
     """Where decoded objects are found: the shared cache, and what this operation holds on to."""

@@ -58,7 +58,7 @@ class WorkingView:
         except Missing as missing:
             if self.guesses is None:
                 raise
-            self.guesses.append(missing)
+            self.guesses.append(missing.plain())
             return None
 
     def scan(self, table: TableSpec[R], prefix: RowKey, *, limit: int | None = None) -> Iterator[R]:
@@ -76,7 +76,7 @@ class WorkingView:
         except Missing as missing:
             if self.guesses is None:
                 raise
-            self.guesses.append(missing)
+            self.guesses.append(missing.plain())
 
     def put(self, table: TableSpec[R], row: R) -> None:
         """Insert or replace a row. Raises `NotLoaded`."""

@@ -1,0 +1,497 @@
+"""Mistakes the protocol once made: each test failed before its fix."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from arco.clients.compactor import CompactorClient, InProcessTransport
+from arco.core import paths
+from arco.core.errors import CorruptData, OutcomeUnknown, Overloaded, Unavailable
+from arco.core.paths import Key
+from arco.core.scope import Scope
+from arco.kernel import ledger as ledger_module
+from arco.kernel import pointers as pointers_module
+from arco.kernel.desk import EventDraft, UnitDraft
+from arco.kernel.envelope import decode_units
+from arco.kernel.fold import Outcome
+from arco.kernel.ledger import CompactorGone, LedgerBody, LedgerDesk
+from arco.kernel.state import Span
+from arco.storage.counting import CountingStore
+from arco.storage.memory import MemoryStore
+from arco.storage.port import Absent, Matches, PutOutcome, StorageUnavailable, StoredObject, Unsure, WriteRefused
+
+from .simulation import LoopClock, Process, WildStore, simulated
+from .world import PAIRS, Machine, PairRow, SeededEntropy, VirtualClock
+
+
+class GatedStore:
+    """A memory store whose operations a test may hold up, refuse or watch."""
+
+    def __init__(self) -> None:
+        self.inner = MemoryStore()
+        self.refuse: str | None = None
+        self.unsure: str | None = None
+        self.before_get: Any = None
+        self.after_get: Any = None
+
+    async def get(self, key: Key) -> StoredObject | None:
+        if self.before_get is not None:
+            await self.before_get(key)
+        found = await self.inner.get(key)
+        if self.after_get is not None:
+            await self.after_get(key)
+        return found
+
+    async def put(self, key: Key, body: bytes, *, when: Absent | Matches) -> PutOutcome:
+        if self.refuse is not None and self.refuse in key:
+            raise WriteRefused("no space left")
+        if self.unsure is not None and self.unsure in key:
+            return Unsure("reset")
+        return await self.inner.put(key, body, when=when)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+async def head_number(machine: Machine) -> int:
+    snapshot = await machine.reader(cold=True).head()
+    assert snapshot is not None
+    return int(snapshot.manifest_id)
+
+
+def on_a_loop(story: Any) -> None:
+    simulated(story(), random.Random(1))
+
+
+def timed(store: Any, idle_merge_ms: int = 1_000, grace_ms: int = 86_400_000) -> Machine:
+    """A machine on the simulated loop's time."""
+    from arco.kernel.compactor import Compactor
+
+    machine = Machine(store, LoopClock(Process()), grace_ms=grace_ms)
+    machine.compactor = Compactor(machine.shop, idle_merge_ms=idle_merge_ms)
+    return machine.start()
+
+
+# --- merging ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_merge_that_fails_publishes_nothing_and_whoever_waits_for_it_hears_of_it() -> None:
+    async def story() -> None:
+        store = GatedStore()
+        machine = timed(store)
+        await machine.put("a")
+        store.refuse = ".parquet"
+        with pytest.raises(StorageUnavailable):
+            await asyncio.wait_for(machine.compactor.settle(), 60)
+        await asyncio.sleep(60)
+        assert await head_number(machine) == 1
+        store.refuse = None
+        await asyncio.sleep(120)
+        assert await head_number(machine) == 2  # the chore was tried again by itself
+
+    on_a_loop(story)
+
+
+def test_a_merge_that_cannot_land_does_not_keep_writers_waiting() -> None:
+    async def story() -> None:
+        store = GatedStore()
+        machine = timed(store, idle_merge_ms=500_000)
+        await machine.put("a")
+        store.unsure = "manifests/catalog/"
+        settling = asyncio.ensure_future(machine.compactor.settle())
+        await asyncio.sleep(30)
+        store.unsure = None
+        done = await asyncio.wait_for(machine.put("b"), 30)
+        assert done.outcomes[0].status == "accepted"
+        await asyncio.wait({settling}, timeout=3_000_000)
+        assert settling.done()
+        settling.exception()
+
+    on_a_loop(story)
+
+
+def test_settling_after_a_failed_commit_still_leaves_no_deltas() -> None:
+    async def story() -> None:
+        store = GatedStore()
+        machine = timed(store, idle_merge_ms=500_000)
+        await machine.put("a")
+        store.unsure = "manifests/catalog/"
+        failing = asyncio.ensure_future(machine.put("b"))
+        settling = asyncio.ensure_future(machine.compactor.settle())
+        with pytest.raises(OutcomeUnknown):
+            await failing
+        store.unsure = None
+        await asyncio.wait_for(settling, 600)
+        snapshot = await machine.reader(cold=True).head()
+        assert snapshot is not None and not snapshot.state.manifest.deltas
+
+    on_a_loop(story)
+
+
+def test_a_chain_that_falls_idle_after_a_failed_commit_is_merged_too() -> None:
+    async def story() -> None:
+        store = GatedStore()
+        machine = timed(store)
+        await machine.put("a")
+        store.unsure = "manifests/catalog/"
+        with pytest.raises(OutcomeUnknown):
+            await machine.put("b")
+        store.unsure = None
+        await asyncio.sleep(60)
+        snapshot = await machine.reader(cold=True).head()
+        assert snapshot is not None and not snapshot.state.manifest.deltas
+
+    on_a_loop(story)
+
+
+def test_settling_under_steady_load_ends() -> None:
+    async def story() -> None:
+        machine = timed(WildStore(MemoryStore(), Process(), random.Random(2), {}))
+        writing = True
+
+        async def write(number: int) -> None:
+            count = 0
+            while writing:
+                count += 1
+                await machine.put(f"{number}.{count}")
+
+        writers = [asyncio.ensure_future(write(number)) for number in range(3)]
+        await asyncio.sleep(1)
+        await asyncio.wait_for(machine.compactor.settle(), 30)
+        writing = False
+        await asyncio.gather(*writers)
+        assert (await machine.verify()).ok
+
+    on_a_loop(story)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_receipt_names_a_manifest_that_shows_the_change_also_while_somebody_settles(seed: int) -> None:
+    rng = random.Random(seed)
+
+    async def story() -> None:
+        shared = MemoryStore()
+        first = timed(shared)
+        await first.put("zero")
+        machine = timed(WildStore(shared, Process(), rng, {"slow": 0.5}))
+        settling = [asyncio.ensure_future(machine.compactor.settle()) for _ in range(2)]
+        for index in range(3):
+            done = await machine.put(f"n{index}")
+            assert done.manifest_id >= done.outcomes[0].manifest_id
+        await asyncio.gather(*settling)
+
+    simulated(story(), rng)
+
+
+def test_stopping_answers_whoever_waits_for_a_merge_and_refuses_what_comes_later() -> None:
+    async def story() -> None:
+        store = GatedStore()
+        machine = timed(store)
+        await machine.put("a")
+        held = asyncio.Event()
+
+        async def hold(key: Key) -> None:
+            if "snapshots/" in key:
+                await held.wait()
+
+        settling = asyncio.ensure_future(machine.compactor.settle())
+        store.before_get = hold
+        store.refuse = ".parquet"
+        await asyncio.wait_for(machine.compactor.stop(), 60)
+        with pytest.raises((StorageUnavailable, Unavailable)):
+            await asyncio.wait_for(settling, 60)
+        with pytest.raises(OutcomeUnknown):
+            await asyncio.wait_for(machine.put("late"), 60)
+
+    on_a_loop(story)
+
+
+# --- the commit loop --------------------------------------------------------------------------------------------------
+
+
+async def test_a_pointer_that_cannot_be_moved_does_not_fail_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pointers_module, "POINTER_LAG_MAX", 2)
+    store = GatedStore()
+    machine = Machine(store, VirtualClock()).start()
+    await machine.put("a")
+    store.refuse = "pointer"
+    waiting = [asyncio.ensure_future(machine.put(f"n{index}")) for index in range(2)]
+    for done in await asyncio.gather(*waiting):
+        assert done.outcomes[0].status == "accepted" and not done.outcomes[0].replayed
+    for index in range(4):
+        one = asyncio.ensure_future(machine.put(f"m{index}"))
+        await asyncio.wait({one}, timeout=0.05)
+        store.refuse = None if index == 2 else store.refuse
+        assert not (await one).outcomes[0].replayed
+
+
+async def test_a_corrupt_segment_fails_the_unit_that_needs_it_and_not_its_neighbours() -> None:
+    machine = Machine(MemoryStore(), VirtualClock()).start()
+    await machine.put("a", group="bad")
+    await machine.put("b", group="good")
+    await machine.compactor.settle()
+    await machine.compactor.stop()
+    snapshot = await machine.reader(cold=True).head()
+    assert snapshot is not None
+    (ref,) = snapshot.state.tree(PAIRS.name).refs
+    found = await machine.store.get(Key(ref.path))
+    assert found is not None
+    await machine.store.put(Key(ref.path), found.body[:-1] + b"?", when=Matches(found.version))
+    other = Machine(machine.store, machine.clock, 9).start()
+    units = [{"action": "put", "group": "bad", "name": "a"}, {"action": "put", "group": "zz", "name": "c"}]
+    results = await asyncio.gather(*(other.submit(other.unit(unit)) for unit in units), return_exceptions=True)
+    assert isinstance(results[0], CorruptData)
+    assert not isinstance(results[1], BaseException) and results[1].outcomes[0].status == "accepted"
+
+
+async def test_a_commit_in_flight_through_a_long_sleep_is_not_believed_although_its_parent_was_read_late() -> None:
+    clock = VirtualClock()
+    store = GatedStore()
+    writer = Machine(store, clock, 1, grace_ms=1_000).start()
+    await writer.put("a")
+    sleeper = Machine(store, clock, 2, grace_ms=1_000).start()
+    slept: list[str] = []
+
+    async def sleep_once(key: Key) -> None:
+        # The sleeper has just read that manifest 2 is absent when its machine is suspended.
+        if key == paths.manifest("catalog", 2) and not slept:
+            slept.append(key)
+            store.after_get = None
+            for index in range(4):
+                await writer.put(f"b{index}")
+            await writer.compactor.stop()
+            clock.ms += 10_000
+            for number in range(4):
+                info = await store.head(paths.manifest("catalog", number))
+                await store.delete(info.key, when=Matches(info.version))
+
+    store.after_get = sleep_once
+    done = await sleeper.put("late")
+    assert slept
+    assert done.manifest_id == f"{6:020d}"
+    assert set(await sleeper.rows()) == {("g", "a"), *(("g", f"b{index}") for index in range(4)), ("g", "late")}
+
+
+async def test_a_workspace_whose_pointer_is_lost_is_not_begun_anew() -> None:
+    machine = Machine(MemoryStore(), VirtualClock()).start()
+    await machine.put("a")
+    await machine.put("b")
+    await machine.compactor.stop()
+    for key in (paths.pointer("catalog"), *(paths.manifest("catalog", number) for number in range(2))):
+        info = await machine.store.head(key)
+        assert info is not None
+        await machine.store.delete(key, when=Matches(info.version))
+    other = Machine(machine.store, machine.clock, 2).start()
+    with pytest.raises(CorruptData):
+        await other.put("c")
+
+
+async def test_a_workspace_whose_making_was_cut_short_gets_its_root_manifest_later() -> None:
+    store = GatedStore()
+    store.refuse = "root.manifest"
+    machine = Machine(store, VirtualClock()).start()
+    with pytest.raises(OutcomeUnknown):
+        await machine.put("a")
+    store.refuse = None
+    await Machine(store, machine.clock, 2).start().put("a")
+    assert await store.get(paths.ROOT_MANIFEST) is not None
+
+
+async def test_spilled_deltas_of_our_own_are_not_read_back() -> None:
+    store = CountingStore(MemoryStore())
+    machine = Machine(store, VirtualClock()).start()
+    reader = machine.reader()
+    for index in range(8):
+        await machine.put(f"n{index}", "x" * 20_000)
+    store.forget()
+    assert await reader.head() is not None
+    assert not [operation for operation in store.operations if "_deltas" in operation.key]
+
+
+# --- readers ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_waiting_reader_is_not_overtaken_for_ever_by_newcomers() -> None:
+    async def story() -> None:
+        store = GatedStore()
+        machine = timed(store)
+        await machine.put("a")
+        reader = machine.reader()
+        await reader.head()
+        probes = 0
+
+        async def slow(key: Key) -> None:
+            nonlocal probes
+            probes += 1
+            await asyncio.sleep(1)
+
+        store.before_get = slow
+        first = asyncio.ensure_future(reader.head())
+        await asyncio.sleep(0.5)
+        waiting = asyncio.ensure_future(reader.head())
+
+        async def newcomer() -> None:
+            await reader.head()
+
+        newcomers = []
+        while not waiting.done() and probes < 10:
+            newcomers.append(asyncio.ensure_future(newcomer()))
+            await asyncio.sleep(0 if 0.98 < asyncio.get_running_loop().time() % 1 or len(newcomers) % 7 else 0.01)
+        await asyncio.gather(first, waiting, *newcomers)
+        assert probes <= 4
+
+    on_a_loop(story)
+
+
+async def test_a_reader_suspended_in_the_middle_of_its_probe_does_not_believe_it() -> None:
+    clock = VirtualClock()
+    store = GatedStore()
+    writer = Machine(store, clock, 1, grace_ms=1_000).start()
+    await writer.put("a")
+    reader = writer.reader(cold=True)
+    await reader.head()
+
+    async def sleep_once(key: Key) -> None:
+        store.before_get = None
+        for index in range(4):
+            await writer.put(f"b{index}")
+        await writer.compactor.stop()
+        clock.ms += 10_000
+        for number in range(4):
+            info = await store.head(paths.manifest("catalog", number))
+            await store.delete(info.key, when=Matches(info.version))
+
+    store.before_get = sleep_once
+    snapshot = await reader.head()
+    assert snapshot is not None and snapshot.manifest_id == f"{5:020d}"
+
+
+async def test_a_manifest_id_of_digits_that_are_no_number_is_not_found() -> None:
+    machine = Machine(MemoryStore(), VirtualClock()).start()
+    await machine.put("a")
+    assert await machine.reader().at_manifest("²") is None
+
+
+async def test_the_state_at_a_time_does_not_depend_on_whose_clock_was_wrong() -> None:
+    clock = VirtualClock()
+    machine = Machine(MemoryStore(), clock).start()
+    for step in (0, 10_000, -8_000, 1_000, -500, 20_000):
+        clock.ms += step
+        await machine.put(f"n{step}")
+    stamps = []
+    for number in range(7):
+        snapshot = await machine.reader().at_manifest(f"{number:020d}")
+        assert snapshot is not None
+        stamps.append(snapshot.published_ms)
+    assert stamps == sorted(stamps)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+async def test_a_scan_beyond_a_partial_key_leaves_out_all_that_begins_with_it(merged: bool) -> None:
+    machine = Machine(MemoryStore(), VirtualClock()).start()
+    for group in "abc":
+        await machine.put("x", group=group)
+        await machine.put("y", group=group)
+    if merged:
+        await machine.compactor.settle()
+    snapshot = await machine.reader().head()
+    assert snapshot is not None
+    assert [(row.group, row.name) for row in await snapshot.scan(PAIRS, after=("b",))] == [("c", "x"), ("c", "y")]
+    down = await snapshot.scan(PAIRS, after=("b",), descending=True)
+    assert [(row.group, row.name) for row in down] == [("a", "y"), ("a", "x")]
+
+
+# --- the desk ---------------------------------------------------------------------------------------------------------
+
+
+class DirectPort:
+    """The compactor of a machine, called without a network; may be told to break."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.error: Exception | None = None
+        self.calls: list[int] = []
+
+    async def compact(self, _domain: str, objects: Sequence[LedgerBody]) -> list[Outcome]:
+        self.calls.append(sum(len(each.body) for each in objects))
+        if self.error is not None:
+            raise self.error
+        units = [unit for each in objects for unit in decode_units(each.body, "")]
+        return list((await self.machine.submit(*units)).outcomes)
+
+
+def draft(name: str, value: str = "") -> UnitDraft:
+    payload = {"action": "put", "group": "g", "name": name, "value": value}
+    return UnitDraft(domain="catalog", events=(EventDraft(event_type="pair", event_version=1, payload=payload),))
+
+
+def desk_over(store: Any) -> tuple[LedgerDesk, DirectPort]:
+    machine = Machine(store, VirtualClock()).start()
+    port = DirectPort(machine)
+    return LedgerDesk(store, port, clock=machine.clock, ids=machine.ids), port
+
+
+async def test_each_caller_of_an_undecided_append_is_told_its_own_event_id() -> None:
+    store = GatedStore()
+    desk, _port = desk_over(store)
+    store.unsure = "ledger/"
+    calls = [desk.submit([draft(f"n{index}")], source="test") for index in range(12)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    ids = [error.details["event_id"] for error in results if isinstance(error, OutcomeUnknown)]
+    assert len(set(ids)) == 12
+
+
+@pytest.mark.parametrize("error", [CorruptData("unreadable"), RuntimeError("bug"), CompactorGone("gone")])
+async def test_whatever_goes_wrong_after_the_append_is_reported_as_unknown(error: Exception) -> None:
+    desk, port = desk_over(MemoryStore())
+    port.error = error
+    with pytest.raises(OutcomeUnknown) as raised:
+        await desk.submit([draft("a")], source="test")
+    assert raised.value.details["event_id"]
+
+
+async def test_an_unreadable_or_crashed_compactor_is_gone_and_not_a_definite_failure() -> None:
+    async def crashing(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise RuntimeError("bug")
+
+    async def babbling(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"<html>"})
+
+    for app in (crashing, babbling):
+        client = CompactorClient(InProcessTransport(app), Scope("t", "w"), VirtualClock())
+        with pytest.raises(CompactorGone):
+            await client.compact("catalog", [LedgerBody("ledger/catalog/x.json", "", b"{}")])
+
+
+async def test_a_ledger_object_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "BATCH_BYTES_MAX", 100_000)
+    desk, port = desk_over(MemoryStore())
+    await asyncio.gather(*(desk.submit([draft(f"n{index}", "x" * 20_000)], source="test") for index in range(40)))
+    assert max(port.calls) <= 130_000
+
+
+async def test_a_caller_that_left_still_counts_until_its_units_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "QUEUE_UNITS_MAX", 3)
+    desk, port = desk_over(MemoryStore())
+    hold = asyncio.Event()
+    compact = port.compact
+
+    async def held(domain: str, objects: Sequence[LedgerBody]) -> list[Outcome]:
+        await hold.wait()
+        return await compact(domain, objects)
+
+    port.compact = held  # type: ignore[method-assign]
+    gone = [asyncio.ensure_future(desk.submit([draft(f"n{index}")], source="test")) for index in range(3)]
+    await asyncio.sleep(0)
+    for task in gone:
+        task.cancel()
+    await asyncio.gather(*gone, return_exceptions=True)
+    with pytest.raises(Overloaded):
+        await desk.submit([draft("one too many")], source="test")
+    hold.set()
+    await asyncio.sleep(0.05)
+    assert (await desk.submit([draft("later")], source="test"))[0].status == "accepted"
