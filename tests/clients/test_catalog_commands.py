@@ -204,7 +204,7 @@ def test_history_shows_who_did_what(api, run):
     code, out, _ = run("catalog", "history", "nyc.raw.flights")
     assert code == 0
     assert out.splitlines()[2:] == [
-        "      7  2026-01-01 00:00:00  table_registered  nyc.raw.flights  api:local  00000000000000000007",
+        "      7  2026-01-01 00:00:00  table_registered  nyc.raw.flights  api:local         7",
         "1 change",
     ]
 
@@ -233,7 +233,7 @@ def test_query_shows_every_column_even_when_it_is_all_null(api, run):
     api.routes["POST /api/v1/query-data"] = Reply(body=arrow(rows), headers={"x-arco-truncated": "true"})
     code, out, err = run("query", "--data", "SELECT 1")
     assert code == 0
-    assert out.splitlines() == ["month  note", "─────  ────", "    7", "    6", "2 rows"]
+    assert out.splitlines() == ["month  note", "─────  ────", "    7", "    6", "the first 2 rows; there are more"]
     assert "cut off at the server's limit" in err
     assert run("query", "--data", "SELECT 1", "--format", "csv")[1] == "month,note\n7,\n6,\n"
 
@@ -278,3 +278,29 @@ def test_doctor_is_content_with_a_server_of_its_own_version(api, run, tmp_path):
     api.routes["GET /version"] = Reply(body={"packageVersion": "0.0.1"})
     code, out, _ = run("doctor", "--storage", str(tmp_path), "--json")
     assert (code, "install the same version on both sides" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("argv", "asked", "said", "advice"),
+    [
+        (["catalog", "show", "nyc.raw.fly"], f"GET {TABLES}/fly", "Table not found: nyc.raw.fly", "nyc.raw"),
+        (["catalog", "show", "nyc.row"], "GET /api/v1/catalogs/nyc/schemas/row", "schema not found: row", "nyc"),
+        (["catalog", "show", "x.y"], "GET /api/v1/catalogs/x/schemas/y", "Catalog not found: x", ""),
+        (["catalog", "drop", "nyc.raw.fly"], f"DELETE {TABLES}/fly", "Table not found: nyc.raw.fly", "nyc.raw"),
+        (["lineage", "nyc.raw.fly"], f"GET {TABLES}/fly", "Table not found: nyc.raw.fly", "nyc.raw"),
+    ],
+)
+def test_what_is_missing_is_looked_for_where_it_would_be(api, run, argv, asked, said, advice):
+    api.routes[asked] = problem(404, "NOT_FOUND", said)
+    code, _, err = run(*argv)
+    assert code == 1
+    assert err.splitlines()[-1] == f"next:  see what there is: arco catalog ls {advice}".rstrip()
+
+
+def test_a_missing_parent_is_created_first_and_a_taken_name_is_looked_at(api, run):
+    schemas = "POST /api/v1/catalogs/nyc/schemas"
+    api.routes[schemas] = problem(404, "NOT_FOUND", "Catalog not found: nyc")
+    assert run("catalog", "create", "nyc.raw")[2].endswith("next:  create it first: arco catalog create nyc\n")
+    api.routes[schemas] = problem(409, "CONFLICT", "schema already exists: raw")
+    advice = "next:  see what is there: arco catalog show nyc.raw, or add --if-not-exists\n"
+    assert run("catalog", "create", "nyc.raw")[2].endswith(advice)

@@ -64,8 +64,9 @@ async def test_02_jwt_mode_without_authorization_is_missing_auth_and_audited():
 
 @pytest.mark.parametrize("missing", ["sub", "iss", "aud", "tenant", "workspace", "exp"])
 async def test_03_a_token_without_a_required_claim_is_invalid(missing):
-    claims = {name: value for name, value in NAMED.items() if name != missing}
-    claims |= {"exp": None} if missing == "exp" else {}
+    claims: dict[str, Any] = {name: value for name, value in NAMED.items() if name != missing}
+    if missing == "exp":
+        claims["exp"] = None
     async with a_world({**HS256, **FOUR}) as world, world.client(bearer(claims)) as api:
         assert problem(await api.get("/namespaces")) == (401, "INVALID_TOKEN", "Invalid bearer token")
         (denied,) = world.audit("AUTH_DENY")
@@ -179,10 +180,10 @@ async def test_07_cors_is_off_by_default():
 
 
 async def test_07_a_matching_origin_is_echoed_and_another_gets_nothing():
-    async with a_world({"ARCO_CORS_ALLOWED_ORIGINS": "https://app.example,https://b.example"}) as world:
-        async with world.client() as api:
-            assert await origin_answer(api, "https://app.example") == "https://app.example"
-            assert await origin_answer(api, "https://evil.example") is None
+    environ = {"ARCO_CORS_ALLOWED_ORIGINS": "https://app.example,https://b.example"}
+    async with a_world(environ) as world, world.client() as api:
+        assert await origin_answer(api, "https://app.example") == "https://app.example"
+        assert await origin_answer(api, "https://evil.example") is None
 
 
 async def test_07_a_preflight_needs_no_authentication():

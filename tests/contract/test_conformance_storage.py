@@ -48,6 +48,12 @@ async def everything(world: World) -> dict[str, bytes]:
     return found
 
 
+def table_segment(folder: Path) -> Path:
+    """The one segment of the table `tables`."""
+    (path,) = folder.glob(f"{SCOPE.prefix}snapshots/catalog/tables/*.parquet")
+    return path
+
+
 class Dying:
     """A store that stops answering writes once a manifest, or what comes before it, was written."""
 
@@ -55,13 +61,13 @@ class Dying:
         self.inner = MemoryStore()
         self.after = after
         self.armed = False
-        self.dead = False
+        self.dead = asyncio.Event()
 
     async def put(self, key: Key, body: bytes, *, when: Absent | Matches) -> PutOutcome:
-        if self.dead:
+        if self.dead.is_set():
             return Unsure("the process that wrote is gone")
         if self.armed and f"/{self.after}/" in f"/{key}":
-            self.dead = True
+            self.dead.set()
             if self.after == "manifests":
                 return Unsure("died before the manifest was written")
             await self.inner.put(key, body, when=when)
@@ -101,8 +107,7 @@ async def test_25_a_crash_after_any_write_leaves_the_old_head_and_blocks_nobody(
         store.armed = True
         # The request of the dying process never gets an answer.
         lost = asyncio.create_task(api.post("/catalogs", json={"name": "lost"}))
-        while not store.dead:
-            await asyncio.sleep(0)
+        await store.dead.wait()
         async with a_world(store=store.inner) as second, second.client() as api_two:
             assert await names(api_two) == ["kept"]
             made = await api_two.post("/catalogs", json={"name": "next"})
@@ -121,9 +126,7 @@ async def test_26_a_snapshot_or_manifest_path_that_is_taken_is_never_overwritten
     head = (await api.get("/catalog/inventory")).json()["catalog_manifest_id"]
     store = world.in_scope()
     squatter = json.dumps({"manifestId": f"{int(head) + 1:020d}"}).encode()
-    await world.process.store.put(
-        Key(SCOPE.prefix + paths.manifest("catalog", int(head) + 1)), squatter, when=Absent()
-    )
+    await world.process.store.put(Key(SCOPE.prefix + paths.manifest("catalog", int(head) + 1)), squatter, when=Absent())
     # Not a manifest: everything fails closed instead of going around it or over it.
     refused = await api.get("/catalogs")
     assert problem(refused) == (500, "INTERNAL", "Internal server error")
@@ -169,10 +172,7 @@ async def test_28_a_head_that_names_a_deleted_file_fails_and_never_shows_an_empt
         await a_table(api)
         await a_table(api, "zebras")
         await world.quiet()
-    deleted = list(tmp_path.glob(f"{SCOPE.prefix}snapshots/catalog/tables/*.parquet"))
-    for path in deleted:
-        path.unlink()
-    assert deleted
+    table_segment(tmp_path).unlink()
     async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
         for path_asked in (TABLES, f"{TABLES}/orders", f"{TABLES}/pears"):
             answer = await api.get(path_asked)
@@ -186,7 +186,7 @@ async def test_28_a_file_with_other_bytes_than_its_hash_fails_too(tmp_path: Path
     async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
         await a_table(api)
         await world.quiet()
-    (path,) = tmp_path.glob(f"{SCOPE.prefix}snapshots/catalog/tables/*.parquet")
+    path = table_segment(tmp_path)
     table = pq.read_table(path)
     pq.write_table(table.set_column(2, "name", pa.array(["forged"])), path)
     async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
@@ -195,14 +195,18 @@ async def test_28_a_file_with_other_bytes_than_its_hash_fails_too(tmp_path: Path
 
 async def test_30_concurrent_first_requests_of_two_servers_make_one_workspace():
     store = MemoryStore()
-    async with a_world(store=store) as one, a_world(store=store) as two:
-        async with one.client() as first, two.client() as second:
-            names_wanted = [f"c{number}" for number in range(8)]
-            asked = [api.post("/catalogs", json={"name": name}) for name in names_wanted for api in (first, second)]
-            codes = [answer.status_code for answer in await asyncio.gather(*asked)]
-            assert sorted(codes) == [201] * 8 + [409] * 8
-            assert await names(first) == await names(second) == names_wanted
-            found = await everything(one)
+    wanted = [f"c{number}" for number in range(8)]
+    async with (
+        a_world(store=store) as one,
+        a_world(store=store) as two,
+        one.client() as first,
+        two.client() as second,
+    ):
+        asked = [api.post("/catalogs", json={"name": name}) for name in wanted for api in (first, second)]
+        codes = [answer.status_code for answer in await asyncio.gather(*asked)]
+        assert sorted(codes) == [201] * 8 + [409] * 8
+        assert await names(first) == await names(second) == wanted
+        found = await everything(one)
     assert json.loads(found["manifests/root.manifest.json"])["catalogManifestPath"] == "manifests/catalog.pointer.json"
     assert json.loads(found[f"manifests/catalog/{0:020d}.json"])["snapshotVersion"] == 0
     for domain in ("catalog", "lineage", "search"):
@@ -214,8 +218,7 @@ async def test_30_a_first_request_that_failed_half_way_is_repaired_by_the_next()
     async with a_world(store=store) as world, world.client() as api:
         store.fails = True
         failed = asyncio.create_task(api.post("/catalogs", json={"name": "a"}))
-        while not store.refused:
-            await asyncio.sleep(0)
+        await store.refused.wait()
         store.fails = False
         assert (await failed).status_code in (201, 503)
         assert (await api.post("/catalogs", json={"name": "b"})).status_code == 201
@@ -229,11 +232,11 @@ class Failing:
     def __init__(self) -> None:
         self.inner = MemoryStore()
         self.fails = False
-        self.refused = 0
+        self.refused = asyncio.Event()
 
     async def put(self, key: Key, body: bytes, *, when: Absent | Matches) -> PutOutcome:
         if self.fails and (".pointer." in key or "root.manifest" in key):
-            self.refused += 1
+            self.refused.set()
             raise StorageUnavailable("connection refused")
         return await self.inner.put(key, body, when=when)
 
@@ -306,10 +309,9 @@ async def test_33_a_file_without_newer_nullable_columns_is_read_with_nulls(tmp_p
     async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
         await a_table(api, properties={"k": "v"}, description="d")
         await world.quiet()
-    root = tmp_path / SCOPE.prefix
-    (path,) = root.glob("snapshots/catalog/tables/*.parquet")
+    path = table_segment(tmp_path)
     pq.write_table(pq.read_table(path).drop_columns(["table_type", "properties_json"]), path)
-    rewritten(root, path)
+    rewritten(tmp_path / SCOPE.prefix, path)
     async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
         table = (await api.get(f"{TABLES}/orders")).json()
     assert table["description"] == "d"

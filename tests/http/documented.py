@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import msgspec
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # published without types
 from starlette.applications import Starlette
 
 from arco.edge.endpoint import Endpoint

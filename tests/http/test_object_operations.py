@@ -3,10 +3,13 @@
 import asyncio
 import time
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from benchmarks.loading import loaded, table_names
 
@@ -172,6 +175,27 @@ async def test_nothing_is_listed_by_any_route(world, api):
     assert not [each for each in world.store.operations if each.name == "list_page"]
 
 
+async def test_query_data_lists_only_the_folder_of_a_table_that_is_a_folder(tmp_path):
+    async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
+        for location, name in (("warehouse/one.parquet", "one"), ("warehouse/many/", "many")):
+            await a_table(api, name, format="parquet", location=location)
+        write_parquet(tmp_path, "warehouse/one.parquet", "warehouse/many/a.parquet", "warehouse/many/deep/b.parquet")
+        for name, total, listed in (("one", 6, set()), ("many", 12, {SCOPE.prefix + "warehouse/many/"})):
+            world.store.forget()
+            asked = {"sql": f"SELECT sum(n) AS n FROM analytics.sales.{name}"}
+            answer = await api.post("/query-data?format=json", json=asked)
+            assert answer.json() == [{"n": total}]
+            assert {each.key for each in world.store.operations if each.name == "list_page"} == listed
+
+
+def write_parquet(folder: Path, *wanted: str) -> None:
+    """Files of three rows below the workspace."""
+    for one in wanted:
+        file = folder / SCOPE.prefix / one
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"n": [1, 2, 3]}), file)
+
+
 class TimedStore:
     """A memory store that notes when each name was written."""
 
@@ -196,7 +220,7 @@ async def test_no_name_is_written_twice_within_a_second_under_load():
         created = await asyncio.gather(*(create_until(ends, api, number) for number in range(64)))
         assert sum(created) > 200
         gaps = {
-            key: min(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+            key: min(later - earlier for earlier, later in pairwise(times))
             for key, times in store.written.items()
             if len(times) > 1
         }

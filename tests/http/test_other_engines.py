@@ -125,6 +125,7 @@ async def fill(api: httpx.AsyncClient) -> None:
 
 async def create(api: httpx.AsyncClient, numbers: range) -> None:
     """Tables with these numbers; every seventh in the other schema."""
+
     async def one(number: int) -> None:
         schema = "marts" if number % 7 == 0 else "raw"
         body = {"name": f"t{number}", "format": "parquet", "location": f"warehouse/t{number}", "columns": COLUMNS}
@@ -195,7 +196,7 @@ async def test_outstanding_deltas_are_overlaid_in_manifest_order_from_the_json_a
     await fill(api)
     await world.quiet()
     await create(api, range(SIZE, SIZE + 300))
-    for number in range(0, 40):
+    for number in range(40):
         path = f"/catalogs/lake/schemas/{'marts' if number % 7 == 0 else 'raw'}/tables/t{number}"
         change = {"name": f"renamed {number}", "description": "d"} if number % 2 else {"columns": COLUMNS[:1]}
         assert (await api.patch(path, json=change)).status_code == 200

@@ -9,8 +9,6 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
-from tests.http.documented import Document
-
 from arco.config.settings import Settings, load
 from arco.core.clock import SystemClock
 from arco.core.log import LineLog
@@ -20,6 +18,8 @@ from arco.roles.process import make_process
 from arco.roles.served import ServedRole
 from arco.storage.counting import CountingStore, Operation
 from arco.storage.port import ObjectStore
+
+from .documented import Document
 
 PREFIX = "/api/v1"
 SCOPE = Scope("local", "default")

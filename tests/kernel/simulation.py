@@ -91,8 +91,10 @@ class Process:
         """Go on only if, and when, the process does."""
         if not self.alive:
             await asyncio.get_running_loop().create_future()
-        while self.paused_until > (now := asyncio.get_running_loop().time()):
-            await asyncio.sleep(self.paused_until - now)
+        wait_s = self.paused_until - asyncio.get_running_loop().time()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+            await self.breathe()
 
 
 class LoopClock:
@@ -122,9 +124,13 @@ class WildStore:
         self._process = process
         self._rng = rng
         self._late: set[asyncio.Task[None]] = set()
+        self.unsure_until = 0.0
 
     def _struck(self, kind: str) -> bool:
         return self._rng.random() < self.rates.get(kind, 0.0)
+
+    def _silent(self) -> bool:
+        return asyncio.get_running_loop().time() < self.unsure_until
 
     async def _travel(self) -> None:
         await self._process.breathe()
@@ -135,23 +141,24 @@ class WildStore:
         await self._travel()
         if self._struck("refused"):
             raise WriteRefused("no space left")
-        if self._struck("fail"):
+        silent = self._silent() and self._rng.random() < 0.95
+        if self._struck("fail") or (silent and self._rng.random() < 0.7):
             return Unsure("reset before the request")
-        if self._struck("late"):
+        if self._struck("late") or (silent and self._rng.random() < 0.3):
             task = asyncio.ensure_future(self._apply_later(key, body, when))
             self._late.add(task)
             task.add_done_callback(self._late.discard)
             return Unsure("no answer in time")
         outcome = await self.shared.put(key, body, when=when)
         await self._travel()
-        if self._struck("lost"):
+        if silent or self._struck("lost"):
             return Unsure("reset after the request")
         if isinstance(outcome, Stored) and self._struck("conflict"):
             return Lost(outcome.version)
         return outcome
 
     async def _apply_later(self, key: Key, body: bytes, when: Absent | Matches) -> None:
-        await asyncio.sleep(self._rng.choice((0.01, 0.2, 2.0, 10.0)))
+        await asyncio.sleep(self._rng.choice((0.01, 0.2, 2.0, 8.0, 15.0)))
         await self.shared.put(key, body, when=when)
 
     async def get(self, key: Key) -> StoredObject | None:

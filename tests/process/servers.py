@@ -107,6 +107,9 @@ def serving(arguments: list[str], variables: Mapping[str, str] | None = None) ->
     server = Server(arguments, variables or {})
     try:
         yield server
+    except BaseException as error:
+        error.add_note(f"arco serve {' '.join(arguments)} said last: {''.join(server.lines[-20:])}")
+        raise
     finally:
         server.close()
 
@@ -119,7 +122,9 @@ class Caller:
         self._timeout_s = timeout_s
         self._connection: HTTPConnection | None = None
 
-    def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
         """Status and decoded body. Raises `OSError` or `HTTPException` when the server is gone."""
         if self._connection is None:
             self._connection = HTTPConnection("127.0.0.1", self._port, timeout=self._timeout_s)

@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from arco.cli.advice import looking_for, making
 from arco.cli.failures import OK, UsageProblem
 from arco.cli.names import KINDS, dotted, parse_name
 from arco.cli.render import Table, cell_text, counted, table_of
@@ -34,7 +35,7 @@ _EMPTY: Final = {
 def ls(args: Namespace, terminal: Terminal) -> int:
     """List the catalogs, or what is in the named object."""
     parts = parse_name(args.name) if args.name else ()
-    with client_of(args) as client, terminal.step("reading the catalog"):
+    with looking_for(parts), client_of(args) as client, terminal.step("reading the catalog"):
         if len(parts) == _TABLE:
             found = {"columns": fetch(client, parts).get("columns", [])[: args.limit]}
         else:
@@ -56,7 +57,7 @@ def ls(args: Namespace, terminal: Terminal) -> int:
 def show(args: Namespace, terminal: Terminal) -> int:
     """Everything known about one object."""
     parts = parse_name(args.name)
-    with client_of(args) as client, terminal.step("reading the catalog"):
+    with looking_for(parts), client_of(args) as client, terminal.step("reading the catalog"):
         found = fetch(client, parts)
     if terminal.as_json:
         terminal.document(found)
@@ -84,7 +85,7 @@ def create(args: Namespace, terminal: Terminal) -> int:
             f"{args.name!r} names a table", f"tables are registered: arco catalog register {args.name} --location PATH"
         )
     body = {"description": args.description} if args.description else {}
-    with client_of(args) as client, terminal.step("writing to the catalog"):
+    with making(parts, "--if-not-exists"), client_of(args) as client, terminal.step("writing to the catalog"):
         if args.if_not_exists:
             made, created = ensure(client, parts, body)
         else:
@@ -95,7 +96,7 @@ def create(args: Namespace, terminal: Terminal) -> int:
         terminal.document({"kind": kind, "created": created, "object": made})
         return OK
     terminal.say(f"{'created' if created else 'there already:'} {kind} {cell_text(dotted(parts))}")
-    following = "create {}.SCHEMA" if len(parts) == _CATALOG else "register {}.TABLE --location PATH --create-parents"
+    following = "create {}.SCHEMA" if len(parts) == _CATALOG else "register {}.TABLE --location PATH"
     terminal.say(f"next: arco catalog {following.format(dotted(parts))}")
     return OK
 
@@ -104,7 +105,7 @@ def history(args: Namespace, terminal: Terminal) -> int:
     """Who changed what, of the whole catalog or of one object, newest first."""
     parts = parse_name(args.name) if args.name else ()
     path = f"{object_path(parts)}/history"
-    with client_of(args) as client, terminal.step("reading the history"):
+    with looking_for(parts), client_of(args) as client, terminal.step("reading the history"):
         entries = _lister(parts)(client, path, "history", args.limit)
     if terminal.as_json:
         terminal.document({"name": dotted(parts) or None, "history": entries})
@@ -116,13 +117,24 @@ def history(args: Namespace, terminal: Terminal) -> int:
             entry.get("operation"),
             entry.get("object_name"),
             entry.get("actor"),
-            entry.get("manifest_id"),
+            short_manifest(entry.get("manifest_id")),
         ]
         for entry in entries
     ]
     columns = ["version", "when (UTC)", "what", "name", "who", "manifest"]
-    terminal.table(Table(columns, rows, frozenset({"version"})), counted(len(rows), "change"))
+    terminal.table(Table(columns, rows, frozenset({"version", "manifest"})), _history_note(entries, args.limit))
     return OK
+
+
+def short_manifest(manifest_id: Any) -> str:
+    """A manifest id without its leading zeros, which `--as-of` takes as well."""
+    return str(manifest_id).lstrip("0") or "0" if manifest_id is not None else ""
+
+
+def _history_note(entries: Sequence[Item], limit: int) -> str:
+    if len(entries) == limit:
+        return f"the newest {counted(limit, 'change')}; more with --limit"
+    return counted(len(entries), "change")
 
 
 def _lister(parts: tuple[str, ...]) -> Callable[..., list[Item]]:

@@ -5,10 +5,11 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, Final
 
+from arco.cli.advice import looking_for, making
 from arco.cli.columns import parse_columns
 from arco.cli.failures import OK, CommandProblem, UsageProblem, failure_of
 from arco.cli.files import local_columns, local_format
-from arco.cli.locations import is_in_workspace, local_path, registered_location
+from arco.cli.locations import is_in_workspace, local_path, local_workspace, registered_location
 from arco.cli.names import KINDS, dotted, parse_name, parse_table
 from arco.cli.render import cell_text, counted
 from arco.cli.session import client_of
@@ -27,7 +28,11 @@ def register(args: Namespace, terminal: Terminal) -> int:
     with terminal.step(f"reading {args.location}"):
         body = _described(args)
     parents: list[str] = []
-    with client_of(args) as client, terminal.step("writing to the catalog"):
+    with (
+        making(parts, "--create-parents"),
+        client_of(args) as client,
+        terminal.step("writing to the catalog"),
+    ):
         if args.create_parents:
             for depth in (1, 2):
                 _, created = ensure(client, parts[:depth], {})
@@ -41,7 +46,7 @@ def register(args: Namespace, terminal: Terminal) -> int:
     columns = counted(len(body["columns"]), "column")
     terminal.say(f"registered table {cell_text(args.name)}: {body['format']}, {columns}")
     if not is_in_workspace(body["location"]):
-        terminal.say("note: arco query --data reads only files that lie inside the workspace's storage")
+        terminal.say(_outside_note(args))
     terminal.say(f"next: arco catalog show {args.name}")
     return OK
 
@@ -55,7 +60,12 @@ def rename(args: Namespace, terminal: Terminal) -> int:
             f"{args.new_name!r} is not in the same place as {args.name!r}",
             "a rename changes the last part only; to move a table, register it there and drop it here",
         )
-    with client_of(args) as client, terminal.step("writing to the catalog"):
+    with (
+        looking_for(parts),
+        making((*parts[:-1], new_parts[-1])),
+        client_of(args) as client,
+        terminal.step("writing to the catalog"),
+    ):
         made = client.change(object_path(parts), {"name": new_parts[-1]}).json()
     kind, renamed = KINDS[len(parts) - 1], dotted((*parts[:-1], new_parts[-1]))
     if terminal.as_json:
@@ -68,7 +78,7 @@ def rename(args: Namespace, terminal: Terminal) -> int:
 def drop(args: Namespace, terminal: Terminal) -> int:
     """Remove an object from the catalog."""
     parts = parse_name(args.name)
-    with client_of(args) as client, terminal.step("writing to the catalog"):
+    with looking_for(parts), client_of(args) as client, terminal.step("writing to the catalog"):
         _drop(client, parts)
     kind = KINDS[len(parts) - 1]
     if terminal.as_json:
@@ -90,17 +100,31 @@ def _drop(client: ApiClient, parts: tuple[str, ...]) -> None:
         raise failure from problem
 
 
+def _outside_note(args: Namespace) -> str:
+    note = "note: arco query --data reads only files that lie inside the workspace's storage"
+    workspace = local_workspace(os.environ, args.tenant, args.workspace)
+    if workspace is None or not workspace.is_dir():
+        return note
+    return f"{note};\n      to ask this table, put its files below {workspace}/warehouse and register those"
+
+
 def _described(args: Namespace) -> dict[str, Any]:
     path = local_path(args.location, os.environ, args.tenant, args.workspace)
     table_format = args.format or (local_format(path) if path else None)
     if table_format is None:
         raise CommandProblem(
-            f"{args.location} is not on this machine, so its format is not known",
-            "check the path, or say --format and --columns",
+            f"{_sought(args)}, so its format is not known", "check the path, or say --format and --columns"
         )
     body: dict[str, Any] = {"location": registered_location(args.location, path), "format": table_format}
     body["columns"] = _columns_of(args, path, table_format)
     return body | ({"description": args.description} if args.description else {})
+
+
+def _sought(args: Namespace) -> str:
+    missing = f"{args.location} is not on this machine"
+    workspace = local_workspace(os.environ, args.tenant, args.workspace)
+    is_url = "://" in args.location
+    return missing if is_url or workspace is None else f"{missing} (nor below {workspace})"
 
 
 def _columns_of(args: Namespace, path: Path | None, table_format: str) -> list[Column]:
@@ -108,7 +132,6 @@ def _columns_of(args: Namespace, path: Path | None, table_format: str) -> list[C
         return parse_columns(args.columns)
     if path is None:
         raise CommandProblem(
-            f"{args.location} is not on this machine, so its columns are not known",
-            "check the path, or say --columns name:type,...",
+            f"{_sought(args)}, so its columns are not known", "check the path, or say --columns name:type,..."
         )
     return local_columns(path, table_format)

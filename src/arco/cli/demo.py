@@ -1,7 +1,10 @@
 """`arco demo`: shows what the demo does and found, and keeps its server running."""
 
 import os
+import shlex
+import shutil
 import signal
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -102,19 +105,29 @@ def _next_steps(server: str, root: Path, *, kept: bool) -> str:
     url = server if kept else DEFAULT_URL  # a server that has ended answers no more; the next one is `arco serve`
     at = "" if url == DEFAULT_URL else f"export ARCO_URL={url}\n  "
     sql = "SELECT dest, count(*) AS flights FROM nyc.raw.flights GROUP BY dest ORDER BY flights DESC LIMIT 10"
+    arco, at_root = program(sys.argv[0]), shlex.quote(str(root))
     commands = f"""\
-  {at}arco catalog ls nyc.raw
-  arco catalog show nyc.raw.flights
-  arco catalog history nyc.raw.flights
-  arco lineage nyc.marts.worst_days
-  arco query --data "{sql}"
-  arco query "SELECT name, format, location FROM system.catalog.tables"
-  curl {url}/api/v1/catalogs/nyc/schemas/raw/tables/flights?include=columns
-  arco verify --storage {root}"""
+  {at}{arco} catalog ls nyc.raw
+  {arco} catalog show nyc.raw.flights
+  {arco} catalog history nyc.raw.flights
+  {arco} lineage nyc.marts.worst_days
+  {arco} query --data "{sql}"
+  {arco} query "SELECT name, format, location FROM system.catalog.tables"
+  curl '{url}/api/v1/catalogs/nyc/schemas/raw/tables/flights?include=columns'
+  {arco} verify --storage {at_root}"""
     if kept:
-        browser = f"  {url}/docs in a browser"
+        browser = f"  {url} in a browser"
         return f"try next, in a second terminal:\n{commands}\n{browser}"
-    return f"try next:\n  arco serve --storage {root}\nand in a second terminal:\n{commands}"
+    return f"try next:\n  {arco} serve --storage {at_root}\nand in a second terminal:\n{commands}"
+
+
+def program(started_as: str) -> str:
+    """How to start arco again: by its name when the shell finds that, else as it was started now."""
+    path = Path(started_as)
+    if path.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m arco"
+    found = shutil.which(path.name)
+    return path.name if found and Path(found).absolute() == path.absolute() else shlex.quote(started_as)
 
 
 def _document(story: Story, url: str, root: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Final
 
 ARCO: Final = (
     "A lakehouse catalog that keeps everything it knows as immutable files on object storage.\n"
-    "There is no database: a directory or a bucket is all it needs."
+    "There is no database: a directory is all it needs."
 )
 
 ARCO_EPILOG: Final = """\
@@ -32,11 +32,10 @@ examples:
   arco serve                                all roles in one process, files in ./.arco
   arco serve --port 9000                    api on 9000, the other roles on 9001 to 9004
   arco serve --storage /data/lake           files in another directory
-  arco serve --storage gs://bucket          a bucket
   arco serve --role compactor               one role alone, configured by the environment
 
 next:
-  open http://127.0.0.1:8080/docs, or run: arco catalog create sales
+  open http://127.0.0.1:8080, or run: arco catalog create sales
 """
 
 DEMO: Final = """\
@@ -70,7 +69,8 @@ Writes and removes one scratch object below __arco/doctor/.
 
 examples:
   arco doctor
-  arco doctor --storage gs://bucket --role compactor
+  arco doctor --storage /data/lake
+  arco doctor --role api                    before that role is deployed
 """
 
 CATALOG: Final = """\
@@ -109,11 +109,13 @@ next:
 
 REGISTER: Final = """\
 The files stay where they are. Columns and format are read from local Parquet files, directories of them and Delta
-tables; otherwise say them. A path relative to the workspace ('warehouse/orders/') can be asked with
-'arco query --data'.
+tables; otherwise say them. 'arco query --data' reads files inside the workspace's storage only: for 'arco serve'
+without credentials that is .arco/tenant=local/workspace=default/, and locations are relative to it.
 
 examples:
-  arco catalog register sales.eu.orders --location ./orders.parquet --create-parents
+  mkdir -p .arco/tenant=local/workspace=default/warehouse
+  cp orders.parquet .arco/tenant=local/workspace=default/warehouse
+  arco catalog register sales.eu.orders --location warehouse/orders.parquet --create-parents
   arco catalog register sales.eu.events --location gs://lake/events --format delta --columns id:BIGINT,at:TIMESTAMP
 
 next:
@@ -140,6 +142,9 @@ HISTORY: Final = """\
 examples:
   arco catalog history                      the whole catalog
   arco catalog history nyc.raw.flights      one object
+
+next (12 is a manifest of the list; so is the moment at which it was the newest):
+  arco query "SELECT name FROM system.catalog.tables" --as-of 12
 """
 
 LINEAGE: Final = """\
@@ -152,7 +157,8 @@ QUERY: Final = """\
 examples:
   arco query "SELECT name, format FROM system.catalog.tables ORDER BY name"
   arco query --data "SELECT carrier, count(*) AS flights FROM nyc.raw.flights GROUP BY carrier ORDER BY 2 DESC"
-  arco query "SELECT count(*) FROM system.catalog.tables" --as-of 2026-01-01T00:00:00Z
+  arco query "SELECT count(*) FROM system.catalog.tables" --as-of 12
+  arco query "SELECT count(*) FROM system.catalog.tables" --as-of "2026-01-31 18:00:00"
   arco query --format csv --data "SELECT * FROM nyc.raw.airlines" > airlines.csv
   arco query - < question.sql
 

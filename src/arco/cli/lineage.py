@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from arco.cli.advice import looking_for
 from arco.cli.failures import OK, UsageProblem
 from arco.cli.names import KINDS, dotted, parse_name
 from arco.cli.render import cell_text, counted
@@ -84,7 +85,8 @@ def _resolved(client: ApiClient, text: str) -> tuple[str, str]:
     except UsageProblem:  # ids of the graph are free text
         parts = ()
     if len(parts) == len(KINDS):
-        return fetch(client, parts)["id"], dotted(parts)
+        with looking_for(parts):
+            return fetch(client, parts)["id"], dotted(parts)
     return text, _names(client, {text}).get(text, text)
 
 

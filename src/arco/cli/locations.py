@@ -38,15 +38,23 @@ def local_path(location: str, environ: Mapping[str, str], tenant: str | None, wo
     given = Path(location.removeprefix(_LOCAL)).expanduser()
     if "://" not in location.removeprefix(_LOCAL) and given.exists():
         return given
-    root = local_root(storage_url(None, environ))
-    if root is None or "://" in location:
+    directory = local_workspace(environ, tenant, workspace)
+    if directory is None or "://" in location:
         return None
-    inside = workspace_directory(
+    inside = directory / location.lstrip("/")
+    return inside if inside.exists() else None
+
+
+def local_workspace(environ: Mapping[str, str], tenant: str | None, workspace: str | None) -> Path | None:
+    """The directory of the workspace when the storage that this machine is set up for is a local one."""
+    root = local_root(storage_url(None, environ))
+    if root is None:
+        return None
+    return workspace_directory(
         root,
         tenant or environ.get("ARCO_TENANT", "").strip() or "local",
         workspace or environ.get("ARCO_WORKSPACE", "").strip() or "default",
-    ) / location.lstrip("/")
-    return inside if inside.exists() else None
+    )
 
 
 def workspace_directory(root: Path, tenant: str, workspace: str) -> Path:

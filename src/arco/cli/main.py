@@ -5,10 +5,13 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from arco.cli import parser
-from arco.cli.failures import INTERRUPTED, OK, PROBLEM, failure_of
+from arco.cli.failures import INTERRUPTED, OK, PROBLEM, Failure, failure_of
+
+if TYPE_CHECKING:
+    from arco.cli.terminal import Terminal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,15 +30,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _guarded(argv: Sequence[str]) -> int:
     built = parser.build()
-    args = built.parse_args(argv)
+    try:
+        args = built.parse_args(argv)
+    except Failure as misuse:
+        _terminal(as_json="--json" in argv).fail(misuse)  # what was parsed until then is not known
+        return misuse.exit_code
     if args.version:
-        args.run, args.json = "arco.cli.server:version", False
+        args.run, args.json = "arco.cli.server:short_version", False
     elif args.command is None:
         built.print_help()
         return OK
-    from arco.cli.terminal import Terminal  # noqa: PLC0415  --help needs no terminal
-
-    terminal = Terminal(environ=os.environ, as_json=getattr(args, "json", False))
+    terminal = _terminal(as_json=getattr(args, "json", False))
     try:
         return _command(args.run)(args, terminal)
     except BrokenPipeError:
@@ -46,6 +51,12 @@ def _guarded(argv: Sequence[str]) -> int:
             raise
         terminal.fail(failure)
         return failure.exit_code
+
+
+def _terminal(*, as_json: bool) -> "Terminal":
+    from arco.cli.terminal import Terminal  # noqa: PLC0415  --help needs no terminal
+
+    return Terminal(environ=os.environ, as_json=as_json)
 
 
 def _command(target: str) -> "Callable[[Namespace, object], int]":

@@ -5,9 +5,10 @@ imports nothing but argparse.
 """
 
 import argparse
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from arco.cli import examples
+from arco.cli.failures import USAGE, Failure
 
 ROLES: Final = ("api", "compactor", "flow-compactor", "dispatcher", "sweeper")
 FORMATS: Final = ("delta", "parquet", "iceberg")
@@ -15,11 +16,11 @@ QUERY_FORMATS: Final = ("table", "json", "csv")
 
 
 class HelpfulParser(argparse.ArgumentParser):
-    """A parser whose usage errors are two lines: what is wrong, and which help to read."""
+    """A parser whose usage errors are failures like any other: what is wrong, and which help to read."""
 
-    def error(self, message: str) -> Any:
-        """Print the two lines and exit with the usage code."""
-        self.exit(2, f"error: {message}\nnext:  read {self.prog} --help\n")
+    def error(self, message: str) -> NoReturn:
+        """Raises `Failure` with the usage code."""
+        raise Failure(USAGE, message, f"read {self.prog} --help", code="USAGE")
 
 
 def build() -> HelpfulParser:
@@ -76,7 +77,9 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _add_catalog(commands: Any) -> None:
-    catalog = _parser(commands.add_parser, "catalog", help="look at and change the catalog", epilog=examples.CATALOG)
+    what = "look at and change the catalog"
+    about = f"{what[0].upper()}{what[1:]}."
+    catalog = _parser(commands.add_parser, "catalog", help=what, description=about, epilog=examples.CATALOG)
     verbs = catalog.add_subparsers(dest="verb", metavar="COMMAND", required=True, parser_class=HelpfulParser)
     module = "arco.cli.catalog"
 
@@ -84,17 +87,17 @@ def _add_catalog(commands: Any) -> None:
     ls.add_argument("name", nargs="?", metavar="NAME", help="whose contents to list; nothing: the catalogs")
     ls.add_argument("--limit", type=_positive, metavar="N", help="stop after N rows")
     show = _command(verbs, "show", f"{module}:show", "everything known about one object", epilog=examples.SHOW)
-    show.add_argument("name", metavar="NAME")
+    show.add_argument("name", metavar="NAME", help="catalog, catalog.schema or catalog.schema.table")
     create = _command(verbs, "create", f"{module}:create", "create a catalog or a schema", epilog=examples.CREATE)
     create.add_argument("name", metavar="NAME", help="catalog or catalog.schema")
     create.add_argument("--description", metavar="TEXT")
     create.add_argument("--if-not-exists", action="store_true", help="an object that is there already is no error")
     _add_register(verbs)
     rename = _command(verbs, "rename", "arco.cli.changes:rename", "rename an object", epilog=examples.RENAME)
-    rename.add_argument("name", metavar="NAME")
+    rename.add_argument("name", metavar="NAME", help="catalog, catalog.schema or catalog.schema.table")
     rename.add_argument("new_name", metavar="NEW", help="the last part of the new name")
     drop = _command(verbs, "drop", "arco.cli.changes:drop", "remove an object from the catalog", epilog=examples.DROP)
-    drop.add_argument("name", metavar="NAME")
+    drop.add_argument("name", metavar="NAME", help="catalog, catalog.schema or catalog.schema.table")
     history = _command(verbs, "history", f"{module}:history", "who changed what, newest first", epilog=examples.HISTORY)
     history.add_argument("name", nargs="?", metavar="NAME", help="nothing: the whole catalog")
     history.add_argument("--limit", type=_positive, metavar="N", default=50, help="at most N entries (default 50)")
@@ -127,7 +130,7 @@ def _add_query(commands: Any) -> None:
     query = _command(commands, "query", "arco.cli.query:query", "ask in SQL", epilog=examples.QUERY)
     query.add_argument("sql", metavar="SQL", help="one SELECT or WITH statement; - reads it from standard input")
     query.add_argument("--data", action="store_true", help="ask your tables (default: the catalog's own)")
-    query.add_argument("--as-of", metavar="WHEN", help="a manifest id, or a time such as 2026-01-01T00:00:00Z")
+    query.add_argument("--as-of", metavar="WHEN", help="a manifest id, or a time, UTC when it names no zone")
     query.add_argument("--format", choices=QUERY_FORMATS, help="table for people (default), json, csv")
     _client(query)
 

@@ -6,6 +6,7 @@ the server's own JSON on.
 
 import csv
 import io
+import re
 import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 _ARROW: Final = "application/vnd.apache.arrow.stream"
 _BAD_REQUEST: Final = 400
+_NOT_FOUND: Final = 404
 _INTERNAL: Final = 500
+_MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d(?:\.\d+)?))?")
 
 
 def query(args: Namespace, terminal: Terminal) -> int:
@@ -40,7 +43,7 @@ def query(args: Namespace, terminal: Terminal) -> int:
     elif shape == "csv":
         _csv(terminal, arrow_table(answer))
     else:
-        _table(terminal, arrow_table(answer))
+        _table(terminal, arrow_table(answer), cut_off=is_truncated(answer))
     if is_truncated(answer):
         terminal.note("the result was cut off at the server's limit: add LIMIT, filter or aggregate")
     return OK
@@ -77,10 +80,19 @@ def is_truncated(answer: Answer) -> bool:
     return answer.headers.get("x-arco-truncated", "false").casefold() not in ("", "false", "0")
 
 
+def as_of_text(given: str | None) -> str | None:
+    """A point in time as the api reads it: a day or a time without a zone, as `history` shows them, is UTC."""
+    match = _MOMENT.fullmatch(given or "")
+    if match is None:
+        return given
+    day, time = match.groups()
+    return f"{day}T{time or '00:00:00'}Z"
+
+
 def _asked(client: ApiClient, args: Namespace, sql: str, shape: str) -> Answer:
     path = "/query-data" if args.data else "/query"
     try:
-        return ask(client, path, sql, as_of=args.as_of, shape=shape)
+        return ask(client, path, sql, as_of=as_of_text(args.as_of), shape=shape)
     except ApiProblem as problem:
         failure = failure_of(problem)
         if failure is None:
@@ -90,19 +102,26 @@ def _asked(client: ApiClient, args: Namespace, sql: str, shape: str) -> Answer:
 
 
 def _advice(problem: ApiProblem, args: Namespace) -> str | None:
+    if problem.status == _NOT_FOUND and args.as_of:
+        return "see which manifests and times there are: arco catalog history"
     if problem.status == _INTERNAL:
         return "look in the server's log for the request id; arco doctor checks the server"
     if problem.status != _BAD_REQUEST:
         return None
-    if "relation" not in problem.message and "table" not in problem.message:
+    if "scoped path" in problem.message:
+        return "put the files inside the workspace's storage and register them there: arco catalog register --help"
+    if "as_of" in problem.message:
+        return "see which manifests and times there are: arco catalog history"
+    if "unknown relation" not in problem.message:
         return "correct the SQL; arco query --help shows examples"
     if args.data:
         return "tables are written catalog.schema.table: see arco catalog ls and arco query --help"
     return "to ask your own tables add --data; the catalog's relations are listed in arco query --help"
 
 
-def _table(terminal: Terminal, table: "pa.Table") -> None:
-    terminal.table(shown(table), counted(table.num_rows, "row"))
+def _table(terminal: Terminal, table: "pa.Table", *, cut_off: bool) -> None:
+    rows = counted(table.num_rows, "row")
+    terminal.table(shown(table), f"the first {rows}; there are more" if cut_off else rows)
 
 
 def _csv(terminal: Terminal, table: "pa.Table") -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 GAP: Final = "  "
-CELL_WIDTH_MIN: Final = 6
+CELL_WIDTH_MIN: Final = 10
 """Narrowest a column is squeezed to before whole columns are left out."""
 
 _ELLIPSIS: Final = "…"

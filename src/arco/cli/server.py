@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import arco
-from arco.cli.failures import OK, PROBLEM
+from arco.cli.failures import OK, PROBLEM, CommandProblem
 from arco.cli.locations import storage_url
 from arco.cli.render import counted, visible
 from arco.cli.terminal import Terminal
@@ -71,6 +71,12 @@ def verify(args: Namespace, terminal: Terminal) -> int:
         report = role.run(
             storage, tenant, workspace, lambda done, total: relabel(f"{label}: {done:,} of {counted(total, 'commit')}")
         )
+    if report.ok and not report.manifests:
+        # A proof of nothing would read like a proof of what was meant.
+        raise CommandProblem(
+            f"there is nothing to verify: {storage} holds no catalog of {tenant}/{workspace}",
+            "name the right one with --storage, --tenant and --workspace",
+        )
     if terminal.as_json:
         where = {"storage": storage, "tenant": tenant, "workspace": workspace}
         terminal.document(_report_document(report, where))
@@ -104,12 +110,15 @@ def doctor(args: Namespace, terminal: Terminal) -> int:
     return PROBLEM if failed else OK
 
 
+def short_version(args: Namespace, terminal: Terminal) -> int:
+    """The version of arco alone, for `arco --version`."""
+    terminal.say(f"arco {arco.__version__}")
+    return OK
+
+
 def version(args: Namespace, terminal: Terminal) -> int:
-    """The version of arco; with `--json` also of Python and the parts it stands on."""
-    if not terminal.as_json:
-        terminal.say(f"arco {arco.__version__}")
-        return OK
-    from importlib import metadata  # noqa: PLC0415  30 ms that a plain version does without
+    """The versions of arco, of Python and of the parts it stands on."""
+    from importlib import metadata  # noqa: PLC0415  30 ms that `arco --version` does without
 
     parts: dict[str, Any] = {}
     for name in _PARTS:
@@ -117,7 +126,12 @@ def version(args: Namespace, terminal: Terminal) -> int:
             parts[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             parts[name] = None
-    terminal.document({"arco": arco.__version__, "python": platform.python_version(), "parts": parts})
+    if terminal.as_json:
+        terminal.document({"arco": arco.__version__, "python": platform.python_version(), "parts": parts})
+        return OK
+    terminal.say(f"arco {arco.__version__}")
+    for name, found in {"python": platform.python_version(), **parts}.items():
+        terminal.say(terminal.styled(f"  {name.ljust(max(map(len, _PARTS)))}  {found or 'not installed'}", "dim"))
     return OK
 
 

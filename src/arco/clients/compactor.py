@@ -11,7 +11,6 @@ import msgspec
 
 from arco.clients.compaction import AppendedObject, CompactorProblem, SyncCompactRequest, SyncCompactResponse
 from arco.core.clock import Clock
-from arco.core.errors import CorruptData
 from arco.core.scope import Scope
 from arco.kernel.fold import Outcome
 from arco.kernel.ledger import CompactorGone, LedgerBody
@@ -60,7 +59,7 @@ class CompactorClient:
         try:
             return _RESPONSE.decode(body).outcomes
         except msgspec.MsgspecError as error:
-            raise CorruptData(f"the compactor's answer is not readable: {error}") from error
+            raise CompactorGone(f"the compactor's answer is not readable: {error}") from error
 
     async def _posted(self, body: bytes) -> tuple[int, bytes]:
         deadline_ms = self._clock.steady_ms() + TIMEOUT_MS
@@ -114,7 +113,12 @@ class InProcessTransport:
             "server": ("127.0.0.1", 0),
         }
         call = _Call(body)
-        await self._app(scope, call.receive, call.send)
+        try:
+            await self._app(scope, call.receive, call.send)
+        except Exception as error:
+            # Over a socket a crash of the handler is an answer of 500 or a broken connection, never its exception.
+            if not call.status:
+                raise ConnectionError(f"the application failed: {type(error).__name__}") from error
         return call.status, bytes(call.answer)
 
 

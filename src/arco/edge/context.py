@@ -10,7 +10,7 @@ from arco.core.clock import Clock
 from arco.core.entropy import Ids
 from arco.core.scope import Scope
 from arco.edge.idempotency import checked_key
-from arco.edge.pages import CursorCodec
+from arco.edge.pages import CursorCodec, EncodedPages
 from arco.edge.refusals import Unauthenticated
 from arco.kernel.desk import Desk
 from arco.kernel.reading import Reader
@@ -44,6 +44,7 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     desk_for: Callable[[Scope], Desk]
     cursors: CursorCodec
     query: Any = None
+    encoded: EncodedPages = msgspec.field(default_factory=EncodedPages)
     lineage: Any = None
 
 

@@ -23,6 +23,7 @@ from arco.edge.lifecycle import Lifecycle
 from arco.edge.problems import problem
 
 _SERVER_ERROR: Final = 500
+_UNAVAILABLE: Final = 503
 _CLIENT_GONE: Final = 499
 _FRAMES_MAX: Final = 12
 _ENCODER: Final = msgspec.json.Encoder()
@@ -108,6 +109,16 @@ class Door:
             trace=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
         )
 
+    def record_trouble(self, scope: Scope, fact: BaseException) -> None:
+        """Log why a caller was told to come back, where the reason is ours and not for callers."""
+        self._log.warning(
+            "request_not_served",
+            request_id=scope[REQUEST_ID_KEY],
+            route=scope.get(TEMPLATE_KEY, UNMATCHED),
+            error=type(fact).__name__,
+            msg=str(fact),
+        )
+
     def record_rejection(self, code: str) -> None:
         """Count a request that was answered with an error of the caller's or of load."""
         self._metrics.rejected(code)
@@ -155,6 +166,8 @@ class _Visit:
             self.door.record_failure(self.scope, fact)
         else:
             self.door.record_rejection(told.view.code)
+            if told.status == _UNAVAILABLE and told.view.message != str(fact):
+                self.door.record_trouble(self.scope, fact)
         if self.started:
             raise fact
         body = _ENCODER.encode(told.view)

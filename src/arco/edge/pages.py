@@ -8,6 +8,7 @@ on the newest snapshot. Anything else, a forged signature included, is `invalid 
 import binascii
 import hmac
 from base64 import b64decode, urlsafe_b64encode
+from collections import OrderedDict
 from typing import Annotated, Final, Protocol
 
 import msgspec
@@ -17,6 +18,9 @@ from arco.core.canonical_json import canonical_json
 from arco.core.errors import InvalidInput
 from arco.core.limits import PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX
 from arco.core.scope import Scope
+
+ENCODED_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Encoded list pages kept by one process."""
 
 _SIGNATURE_BYTES: Final = 16
 _CURSOR_CHARS_MAX: Final = 4096
@@ -41,6 +45,32 @@ class _Cursor(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     key: str
     m: str | None = None
     s: str | None = None
+
+
+class EncodedPages:
+    """Encoded list pages of pinned snapshots by (scope, URL, manifest), the least recently used leaving first."""
+
+    def __init__(self, bytes_max: int = ENCODED_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._pages: OrderedDict[tuple[Scope, str, str], bytes] = OrderedDict()
+
+    def get(self, key: tuple[Scope, str, str]) -> bytes | None:
+        """The encoded page, or None."""
+        body = self._pages.get(key)
+        if body is not None:
+            self._pages.move_to_end(key)
+        return body
+
+    def put(self, key: tuple[Scope, str, str], body: bytes) -> None:
+        """Keep an encoded page; older ones may leave for it."""
+        if len(body) > self._bytes_max // 4 or key in self._pages:
+            return
+        self._pages[key] = body
+        self._bytes += len(body)
+        while self._bytes > self._bytes_max:
+            _, gone = self._pages.popitem(last=False)
+            self._bytes -= len(gone)
 
 
 class HasCursors(Protocol):

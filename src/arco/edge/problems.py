@@ -16,6 +16,10 @@ from arco.edge import refusals
 from arco.storage.port import StorageUnavailable
 
 INTERNAL_TEXT: Final = "Internal server error"
+UNDECIDED_TEXT: Final = (
+    "It is not known whether the write happened; GET /api/v1/outcomes/{event_id} tells, and so does the same request "
+    "with the same Idempotency-Key"
+)
 
 
 class ProblemView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -89,7 +93,7 @@ _TABLE: Final[dict[type[BaseException], Known]] = {
     refusals.Draining: Known(503, "DRAINING"),
     errors.Unavailable: Known(503, "UPSTREAM_ERROR"),
     StorageUnavailable: Known(503, "UPSTREAM_ERROR", "Storage does not answer; send the request again"),
-    errors.OutcomeUnknown: Known(503, "OUTCOME_UNKNOWN", error="outcome_unknown"),
+    errors.OutcomeUnknown: Known(503, "OUTCOME_UNKNOWN", UNDECIDED_TEXT, "outcome_unknown"),
     errors.CorruptData: Known(500, "INTERNAL", INTERNAL_TEXT),
 }
 _UNKNOWN: Final = Known(500, "INTERNAL", INTERNAL_TEXT)

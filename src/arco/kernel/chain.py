@@ -149,9 +149,10 @@ class Chain:
         if found is None:
             raise CorruptData(f"manifest {number} was there and is gone")
         previous = found.manifest.previous_manifest_path
-        if previous is None:
+        digits = (previous or "")[-25:-5]
+        if not digits.isdecimal() or previous != self.key(int(digits)):
             return None
-        between = range(int(previous[-25:-5]) + 1, number)
+        between = range(int(digits) + 1, number)
         # Whoever skips a number says that it is void; when one of them is not, this one is.
         if len(between) > _VOID_MAX or any([await self._continuing(one, head, bodies) for one in between]):
             return None

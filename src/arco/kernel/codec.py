@@ -5,7 +5,7 @@ files that lack a nullable column are read with nulls (catalog.md 2.11: evolutio
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -24,6 +24,9 @@ _TYPES: Final = {
     "float64": pa.float64(),
 }
 _HOT_AFTER: Final = 24
+_HOT_ROWS_MAX: Final = 64
+"""Single rows a segment keeps as structs: looked-up names repeat."""
+
 _METADATA: Final = {"created_by": "arco-catalog"}
 
 
@@ -107,10 +110,18 @@ def rows_of(spec: TableSpec[R], table: pa.Table) -> list[R]:
     """The rows of an Arrow table as structs."""
     if not table.num_rows:
         return []
-    names = [field.name for field in spec.fields]
     columns = [column.to_pylist() for column in table.columns]
-    make = spec.row
-    return [make(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+    make = row_maker(spec)
+    return [make(*values) for values in zip(*columns, strict=True)]
+
+
+@lru_cache(maxsize=256)
+def row_maker(spec: TableSpec[R]) -> Callable[..., R]:
+    """Makes a row from its values in field order; compiled, as `namedtuple` does, because rows are made by thousands."""
+    names = [field.name for field in spec.fields]
+    source = f"lambda {', '.join(names)}: row({', '.join(f'{name}={name}' for name in names)})"
+    make: Callable[..., R] = eval(source, {"row": spec.row})  # made of our own field names only
+    return make
 
 
 class SegmentKeys:
@@ -153,7 +164,7 @@ class SegmentKeys:
 class SegmentRows(SegmentKeys):
     """A decoded segment: rows in key order, found by bisection without decoding the others."""
 
-    __slots__ = ("_asked", "_key_list", "columns", "spec", "table")
+    __slots__ = ("_asked", "_key_list", "_row_cache", "columns", "spec", "table")
 
     def __init__(self, spec: TableSpec[Any], table: pa.Table) -> None:
         self.spec = spec
@@ -161,6 +172,7 @@ class SegmentRows(SegmentKeys):
         self.columns = [_flat(column) for column in table.columns]
         self._key_list: list[RowKey] | None = None
         self._asked = 0
+        self._row_cache: dict[int, Any] = {}
         super().__init__([self.columns[index] for index in spec.key_indexes], table.num_rows)
 
     @property
@@ -194,9 +206,13 @@ class SegmentRows(SegmentKeys):
 
     def row(self, index: int) -> Any:
         """One row as a struct."""
-        values = (column[index].as_py() for column in self.columns)
-        names = (field.name for field in self.spec.fields)
-        return self.spec.row(**dict(zip(names, values, strict=True)))
+        row = self._row_cache.get(index)
+        if row is None:
+            if len(self._row_cache) >= _HOT_ROWS_MAX:
+                self._row_cache.clear()
+            row = row_maker(self.spec)(*[column[index].as_py() for column in self.columns])
+            self._row_cache[index] = row
+        return row
 
     def rows(self, low: int, high: int) -> list[Any]:
         """Rows `[low, high)` as structs."""

@@ -2,8 +2,9 @@
 
 One loop per chain. What queued while the previous commit was in flight is the next batch; each caller gets its own
 outcome. One publish is {deltas, commit record} in parallel, then the manifest. Merging deltas into segments happens
-beside the loop and rides along with a later commit. Correct with any number of compactors on one chain: the name race
-decides, the outcome rows de-duplicate, and a loser folds again on the winner's state.
+beside the loop (kernel.merging) and rides along with a later commit. Correct with any number of compactors on one
+chain: the name race decides, the outcome rows de-duplicate, and a loser folds again on the winner's state. Only the
+loop touches the state.
 """
 
 import asyncio
@@ -13,16 +14,17 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
-from arco.core.errors import OutcomeUnknown
+from arco.core.errors import OutcomeUnknown, Unavailable
 from arco.core.limits import BATCH_BYTES_MAX, BATCH_UNITS_MAX, DELTA_BYTES_MAX, DELTA_BYTES_MERGE
 from arco.kernel.batch import FoldedBatch, Folding, fold_batch
 from arco.kernel.chain import Head
-from arco.kernel.compose import RESIDUE_TIER, Draft, FinishedMerge
+from arco.kernel.compose import Draft, FinishedMerge
 from arco.kernel.decide import UNSUPPORTED
 from arco.kernel.envelope import Unit
 from arco.kernel.fold import Outcome
 from arco.kernel.layers import LAYER_ROW_BYTES
 from arco.kernel.manifest import CommitInputs
+from arco.kernel.merging import Merging, unmerged_bytes
 from arco.kernel.publish import Outlived, Superseded, Undecided, Won
 from arco.kernel.state import ChainState, Loaded
 from arco.kernel.workshop import Workshop, write_objects
@@ -55,15 +57,13 @@ class Compactor:
 
     def __init__(self, workshop: Workshop, *, idle_merge_ms: int) -> None:
         self._shop = workshop
-        self._idle_merge_ms = idle_merge_ms
+        self._merging = Merging(workshop, idle_ms=idle_merge_ms)
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._state: ChainState | None = None
         self._seen_ms = 0
-        self._merging: asyncio.Task[FinishedMerge] | None = None
-        self._merging_ids: tuple[str, ...] = ()
+        self._used = False
         self._loop_task: asyncio.Task[None] | None = None
-        self._clean_waiters: list[asyncio.Future[None]] = []
         self._stopping = False
         self.epoch = 1
         self.last_published_ms: int | None = None
@@ -82,6 +82,8 @@ class Compactor:
 
     async def submit(self, units: Sequence[Unit], size_bytes: int) -> Compacted:
         """Fold the units in a coming commit. Raises `OutcomeUnknown` when publishing could not be decided."""
+        if self._stopping:
+            raise OutcomeUnknown("this compactor is stopping; another one will fold the event")
         future: asyncio.Future[Compacted] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(tuple(units), size_bytes, future))
         self._wake.set()
@@ -93,18 +95,19 @@ class Compactor:
         self._wake.set()
         if self._loop_task is not None:
             await self._loop_task
-        if self._merging is not None:
-            self._merging.cancel()
-            await asyncio.gather(self._merging, return_exceptions=True)
+        await self._merging.stop(Unavailable("this compactor is stopping"))
         await self._shop.pointers.flush()
 
     async def settle(self) -> None:
-        """Return once every delta is merged into segments, without waiting for the chain to fall idle."""
-        await self._current()
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._clean_waiters.append(future)
+        """Return once every delta there is now is merged, without waiting for the chain to fall idle.
+
+        Raises what keeps the merge from being made, and `Unavailable` when the compactor stops first.
+        """
+        if self._stopping:
+            raise Unavailable("this compactor is stopping")
+        merged = self._merging.ask()
         self._wake.set()
-        await future
+        await merged
 
     async def _run(self) -> None:
         while True:
@@ -113,57 +116,80 @@ class Compactor:
                     return
                 await self._rest()
                 continue
-            await self._let_merge_catch_up()
-            batch = self._take()
-            try:
-                await self._commit(batch)
-            except StorageUnavailable as error:
-                self._give_up(batch, OutcomeUnknown(f"storage does not answer: {error}"))
-            except Exception as error:  # noqa: BLE001  # whatever went wrong, the callers of this batch must hear of it
+            self._used = True
+            await self._let_others_catch_up()
+            await self._serve(self._take())
+            self._start_merge_if_wanted()
+
+    async def _serve(self, batch: list[_Waiting]) -> None:
+        """Commit a batch; when something is wrong with one caller's units, its neighbours do not suffer."""
+        try:
+            await self._commit(batch)
+        except StorageUnavailable as error:
+            self._give_up(batch, OutcomeUnknown(f"storage does not answer: {error}"))
+        except OutcomeUnknown as error:
+            self._give_up(batch, error)
+        except Exception as error:  # noqa: BLE001  # whatever went wrong, the callers of this batch must hear of it
+            if len(batch) == 1:
                 self._give_up(batch, error)
-            self._start_merge_if_large()
+                return
+            self._state = None
+            middle = len(batch) // 2
+            await self._serve(batch[:middle])
+            await self._serve(batch[middle:])
 
     async def _rest(self) -> None:
         """Wait for work; a chain that stays idle is left without deltas."""
         self._wake.clear()
-        if self._merging is not None and self._merging.done():
+        if self._merging.finished and self._merging.due:
             await self._land_merge()
             return
         waker = asyncio.ensure_future(self._wake.wait())
-        timer = self._merge_timer()
+        timer = self._chore_timer()
         waits: set[asyncio.Future[Any]] = {waker}
         waits |= {timer} if timer else set()
-        waits |= {self._merging} if self._merging else set()
+        waits |= {self._merging.task} if self._merging.task and not self._merging.finished else set()
         done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         waker.cancel()
         if timer is None:
             return
         timer.cancel()
-        if timer in done and self._state is not None and self._merging is None:
-            self._begin_merge(self._state, everything=True)
+        if timer in done and self._merging.task is None:
+            await self._begin_chore()
 
-    def _merge_timer(self) -> asyncio.Future[None] | None:
-        if self._merging is not None:
+    def _chore_timer(self) -> asyncio.Future[None] | None:
+        """When to begin a merge, or to try again to land one, if nothing else happens."""
+        merging = self._merging
+        if merging.task is None:
+            if self._state is not None and not self._state.manifest.deltas:
+                merging.nothing_to_do()
+                return None
+            if self._state is None and not self._used and not merging.asked:
+                return None
+        elif not merging.finished:
             return None
-        if self._state is not None and self._state.manifest.deltas:
-            rest_ms = 0 if self._clean_waiters else self._idle_merge_ms
-            return asyncio.ensure_future(self._shop.clock.sleep_ms(rest_ms))
-        for future in self._clean_waiters:
-            if not future.done():
-                future.set_result(None)
-        self._clean_waiters.clear()
-        return None
+        return asyncio.ensure_future(self._shop.clock.sleep_ms(merging.rest_ms()))
+
+    async def _begin_chore(self) -> None:
+        try:
+            state = await self._current()
+        except Exception as error:  # noqa: BLE001  # merging is a chore: it is tried again
+            self._merging.failed(error)
+            return
+        if state.manifest.deltas:
+            self._merging.begin(state, everything=True)
 
     async def _land_merge(self) -> None:
         """Publish a finished merge although there is nothing else to commit."""
         try:
             state = await self._current()
-            manifest = state.manifest
-            nothing = FoldedBatch((), (), {}, dict(manifest.counts), manifest.snapshot_version)
-            await self._attempt(state, nothing, (), self._inputs(state))
+            merge = self._merging.fitting(state)
+            if merge is not None:
+                nothing = FoldedBatch((), (), {}, dict(state.manifest.counts), state.manifest.snapshot_version)
+                await self._attempt(state, nothing, (), self._inputs(state), merge=merge)
         except Exception as error:  # noqa: BLE001  # merging is a chore: it is tried again
-            self._forget(error)
-            await self._shop.clock.sleep_ms(self._idle_merge_ms)
+            self._state = None
+            self._merging.failed(error)
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -205,25 +231,33 @@ class Compactor:
             folded = await fold_batch(state, units, inputs, folding)
             if not any(folded.fresh):
                 return state, folded
-            if await self._attempt(state, folded, units, inputs):
+            if await self._attempt(state, folded, units, inputs, merge=self._merging.fitting(state)):
                 assert self._state is not None
                 return self._state, folded
         raise OutcomeUnknown("the commit lost every race for the next manifest; try again")
 
     async def _attempt(
-        self, state: ChainState, folded: FoldedBatch, units: Sequence[Unit], inputs: CommitInputs
+        self,
+        state: ChainState,
+        folded: FoldedBatch,
+        units: Sequence[Unit],
+        inputs: CommitInputs,
+        *,
+        merge: FinishedMerge | None,
     ) -> bool:
         """Publish one attempt: True when it is the new head, False when another writer's is."""
-        merge = self._finished_merge(state)
-        frozen = len(self._merging_ids) if self._merging is not None else 0
+        frozen = 0 if merge is not None else self._merging.frozen
         attempt = self._shop.ids.ulid()
         draft = self._shop.composer.draft(state, folded, units, inputs, attempt=attempt, merge=merge, frozen=frozen)
         if not await write_objects(self._shop.store, self._shop.clock, draft.objects):
             raise OutcomeUnknown("storage did not take the commit's objects; nothing was published")
+        asked_ms = self._shop.clock.steady_ms()
         outcome = await self._shop.publisher.publish(draft.manifest, state.head, self._seen_ms)
         match outcome:
             case Won(head=head):
-                await self._advance(draft, head)
+                self._advance(draft, head, asked_ms)
+                if merge is not None:
+                    self._merging.landed()
                 return True
             case Superseded():
                 await self._follow(state)
@@ -237,36 +271,34 @@ class Compactor:
             case _:
                 assert_never(outcome)
 
-    async def _advance(self, draft: Draft, head: Head) -> None:
-        for item in draft.objects:
-            if item.decoded is not None:
-                self._shop.loader.cache.put(item.key, item.decoded, item.decoded_bytes)
+    def _advance(self, draft: Draft, head: Head, asked_ms: int) -> None:
+        cache = self._shop.loader.cache
         for delta, layer in zip(draft.manifest.deltas, draft.layers, strict=True):
-            if delta.path is None:
-                self._shop.loader.cache.put(delta.delta_id, layer, delta.rows * LAYER_ROW_BYTES)
-        loaded = Loaded(self._shop.loader.cache)
-        self._state = ChainState(head, draft.layers, loaded)
-        self._seen_ms = self._shop.clock.steady_ms()
+            cache.put(delta.delta_id, layer, delta.rows * LAYER_ROW_BYTES)
+        self._state = ChainState(head, draft.layers, Loaded(cache))
+        self._seen_ms = asked_ms
         self.last_published_ms = self._shop.clock.now_ms()
         self.published += 1
-        await self._shop.pointers.follow(self._state.head)
+        self._shop.pointers.follow(head)
 
     async def _current(self) -> ChainState:
-        idle_ms = self._shop.clock.steady_ms() - self._seen_ms
-        # After a long sleep the collector may have been here: what we knew of the chain is no longer believed.
-        if self._state is None or idle_ms > self._shop.publisher.knowledge_ms:
+        # After a long sleep the collector may have been here: what we knew of the chain is no longer believed, not
+        # even what was read just before the sleep.
+        while self._state is None or self._shop.clock.steady_ms() - self._seen_ms > self._shop.publisher.knowledge_ms:
+            asked_ms = self._shop.clock.steady_ms()
             head = await self._shop.find_or_create()
             self._state = await self._shop.state_of(head)
-            self._seen_ms = self._shop.clock.steady_ms()
+            self._seen_ms = asked_ms
         return self._state
 
     async def _follow(self, state: ChainState) -> None:
+        asked_ms = self._shop.clock.steady_ms()
         head = await self._shop.chain.follow(state.head)
         if head.next_number == state.head.next_number:
             # Our number was taken, and collected since: begin from the pointer.
             head = await self._shop.find_or_create()
         self._state = await self._shop.state_of(head)
-        self._seen_ms = self._shop.clock.steady_ms()
+        self._seen_ms = asked_ms
 
     def _inputs(self, state: ChainState) -> CommitInputs:
         self.epoch = max(self.epoch, state.manifest.epoch)
@@ -278,46 +310,28 @@ class Compactor:
         )
 
     def _give_up(self, batch: list[_Waiting], error: Exception) -> None:
-        self._forget(error)
+        self.failed += 1
+        self._state = None
+        self._shop.log.warning("commit_failed", error=type(error).__name__, reason=str(error))
         for waiting in batch:
             if not waiting.future.done():
                 waiting.future.set_exception(error)
 
-    def _forget(self, error: Exception) -> None:
-        self.failed += 1
-        self._state = None
-        self._merging = None
-        self._shop.log.warning("commit_failed", error=type(error).__name__, reason=str(error))
+    async def _let_others_catch_up(self) -> None:
+        """Writers may not run away from the merge, which is held in memory by everybody, nor from the pointers."""
+        task = self._merging.task
+        if self._state is not None and task is not None and unmerged_bytes(self._state) >= DELTA_BYTES_MAX:
+            await asyncio.wait({task})
+        await self._shop.pointers.room()
 
-    async def _let_merge_catch_up(self) -> None:
-        """Writers may not run away from merging: what is not merged is held in memory by everybody."""
+    def _start_merge_if_wanted(self) -> None:
         state = self._state
-        if state is None or self._merging is None or self._merging.done():
+        if state is None or self._merging.task is not None or not self._merging.due:
             return
-        if sum(delta.bytes for delta in state.manifest.deltas if delta.tier != RESIDUE_TIER) >= DELTA_BYTES_MAX:
-            await asyncio.wait({self._merging})
-
-    def _start_merge_if_large(self) -> None:
-        state = self._state
-        if state is None or self._merging is not None:
-            return
-        if sum(delta.bytes for delta in state.manifest.deltas if delta.tier != RESIDUE_TIER) >= DELTA_BYTES_MERGE:
-            self._begin_merge(state, everything=False)
-
-    def _begin_merge(self, state: ChainState, *, everything: bool) -> None:
-        self._merging_ids = tuple(delta.delta_id for delta in state.manifest.deltas)
-        self._merging = asyncio.get_running_loop().create_task(self._shop.merge(state, everything=everything))
-
-    def _finished_merge(self, state: ChainState) -> FinishedMerge | None:
-        if self._merging is None or not self._merging.done():
-            return None
-        task, self._merging = self._merging, None
-        if task.cancelled() or task.exception() is not None:
-            self._shop.log.warning("merge_failed", error=str(task.exception()) if not task.cancelled() else "")
-            return None
-        merge = task.result()
-        present = tuple(delta.delta_id for delta in state.manifest.deltas[: len(merge.covers)])
-        return merge if present == merge.covers else None
+        if self._merging.asked and state.manifest.deltas:
+            self._merging.begin(state, everything=True)
+        elif unmerged_bytes(state) >= DELTA_BYTES_MERGE:
+            self._merging.begin(state, everything=False)
 
 
 def _fold_order(batch: Sequence[_Waiting]) -> list[Unit]:

@@ -16,7 +16,7 @@ from arco.core.limits import DELTA_TIER_WIDTH, INLINE_DELTA_BYTES_MAX
 from arco.kernel.batch import FoldedBatch
 from arco.kernel.chain import ChainSpec
 from arco.kernel.envelope import Unit
-from arco.kernel.layers import LAYER_ROW_BYTES, Changes, Layer, encode_layer, joined, layer_of, row_count
+from arco.kernel.layers import Changes, Layer, encode_layer, joined, layer_of, row_count
 from arco.kernel.manifest import (
     CommitInputs,
     CommitRecord,
@@ -118,7 +118,7 @@ class _Deltas:
         delta = self._delta(changes, body, tier=tier, path=key)
         layer = layer_of(changes)
         self.items.append((delta, layer))
-        self.objects.append(WrittenObject(key, body, layer, delta.rows * LAYER_ROW_BYTES))
+        self.objects.append(WrittenObject(key, body, None, 0))
 
     def _join_tiers(self) -> None:
         """Join the newest deltas of one tier into one of the next when there are enough of them."""
@@ -222,7 +222,8 @@ class Composer:
     ) -> Manifest:
         previous = state.manifest
         trees = {**previous.tables, **(merge.trees if merge else {})}
-        now = instant.stored_text(inputs.now_ms)
+        # Clocks differ and step back; the chain's own time does not, or looking up a time would have no answer.
+        now = instant.stored_text(max(inputs.now_ms, instant.parse_ms(previous.updated_at)))
         number = state.head.next_number
         return msgspec.structs.replace(
             previous,

@@ -16,7 +16,7 @@ from arco.core.canonical_json import sha256_hex
 from arco.core.clock import Clock
 from arco.core.entropy import Ids
 from arco.core.errors import CorruptData, OutcomeUnknown, Overloaded, Unavailable
-from arco.core.limits import BATCH_UNITS_MAX, COMMAND_DEADLINE_MS, QUEUE_UNITS_MAX
+from arco.core.limits import BATCH_BYTES_MAX, BATCH_UNITS_MAX, COMMAND_DEADLINE_MS, QUEUE_UNITS_MAX
 from arco.kernel.desk import UnitDraft
 from arco.kernel.envelope import Envelope, Unit, encode_units, event_key
 from arco.kernel.fold import Outcome
@@ -25,6 +25,7 @@ from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Sto
 _APPENDS_IN_FLIGHT: Final = 4
 _TRIES: Final = 6
 _BACKOFF_MS: Final = 50
+_ENVELOPE_BYTES: Final = 500
 
 
 class LedgerBody(msgspec.Struct, frozen=True):
@@ -49,6 +50,7 @@ class CompactorPort(Protocol):
 
 class _Waiting(msgspec.Struct):
     units: list[Unit]
+    size_bytes: int
     future: asyncio.Future[list[Outcome]]
 
 
@@ -80,15 +82,17 @@ class LedgerDesk:
             raise Overloaded("too many writes are waiting for a commit; try again shortly", retry_after_s=1)
         domain = units[0].domain
         named = [self._named(unit, source) for unit in units]
-        waiting = _Waiting(named, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(named, _size_bytes(named), asyncio.get_running_loop().create_future())
         self._queues.setdefault(domain, []).append(waiting)
         self._unanswered += len(named)
-        try:
-            if self._in_flight.get(domain, 0) < _APPENDS_IN_FLIGHT:
-                self._begin(domain)
-            return await asyncio.shield(waiting.future)
-        finally:
-            self._unanswered -= len(named)
+        # A caller that leaves takes nothing with it: its units count until they are decided.
+        waiting.future.add_done_callback(lambda _: self._answered(len(named)))
+        if self._in_flight.get(domain, 0) < _APPENDS_IN_FLIGHT:
+            self._begin(domain)
+        return await asyncio.shield(waiting.future)
+
+    def _answered(self, units: int) -> None:
+        self._unanswered -= units
 
     def _named(self, draft: UnitDraft, source: str) -> Unit:
         now_ms = self._clock.now_ms()
@@ -136,9 +140,12 @@ class LedgerDesk:
 
     def _take(self, domain: str) -> list[_Waiting]:
         queue = self._queues.get(domain, [])
-        count = units = 0
-        while count < len(queue) and (units == 0 or units + len(queue[count].units) <= BATCH_UNITS_MAX):
-            units += len(queue[count].units)
+        count = units = size = 0
+        for waiting in queue:
+            units += len(waiting.units)
+            size += waiting.size_bytes
+            if count and (units > BATCH_UNITS_MAX or size > BATCH_BYTES_MAX):
+                break
             count += 1
         batch, self._queues[domain] = queue[:count], queue[count:]
         return batch
@@ -169,7 +176,7 @@ class LedgerDesk:
                     assert_never(outcome)
             await self._clock.sleep_ms(_BACKOFF_MS << attempt)
         sentence = f"it is not known whether the event was recorded: {cause}"
-        raise OutcomeUnknown(sentence, event_id=units[0].unit_id)
+        raise OutcomeUnknown(sentence)
 
     async def _is_ours(self, key: paths.Key, body: bytes) -> bool:
         try:
@@ -185,13 +192,13 @@ class LedgerDesk:
     async def _fold(self, domain: str, appended: LedgerBody, batch: Sequence[_Waiting]) -> None:
         try:
             outcomes = await self._compactor.compact(domain, [appended])
-        except CompactorGone as error:
-            for waiting in batch:
-                _fail([waiting], OutcomeUnknown(str(error), event_id=waiting.units[0].unit_id))
-            return
-        except Exception as error:  # noqa: BLE001  # the callers of this batch must hear of it
-            _fail(batch, error)
-            return
+            self._answer(batch, outcomes)
+        except Exception as error:  # noqa: BLE001  # see below
+            # The units are in the ledger, so whatever went wrong, they may have been folded or may yet be.
+            reason = str(error) if isinstance(error, CompactorGone) else f"the fold failed: {type(error).__name__}"
+            _fail(batch, OutcomeUnknown(reason))
+
+    def _answer(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         by_unit = {outcome.unit_id: outcome for outcome in outcomes}
         if self._on_receipt is not None and (receipt := max((one.manifest_id for one in outcomes), default="")):
             self._on_receipt(receipt)
@@ -200,20 +207,28 @@ class LedgerDesk:
             pending = next((one for one in mine if one is None or one.status == "unsupported"), None)
             if None in mine or pending is not None:
                 reason = pending.message if pending is not None else "the compactor gave no outcome"
-                _fail([waiting], OutcomeUnknown(reason, event_id=waiting.units[0].unit_id))
+                _fail([waiting], OutcomeUnknown(reason))
             elif not waiting.future.done():
                 waiting.future.set_result([one for one in mine if one is not None])
+
+
+def _size_bytes(units: Sequence[Unit]) -> int:
+    """About what the units take in a ledger object."""
+    return sum(len(bytes(event.payload)) + _ENVELOPE_BYTES for unit in units for event in unit.events)
 
 
 def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
     for waiting in batch:
         if not waiting.future.done():
             # One exception object must not be raised in several tasks.
-            waiting.future.set_exception(_copied(error))
+            waiting.future.set_exception(_told(error, waiting.units[0].unit_id))
 
 
-def _copied(error: Exception) -> Exception:
-    if isinstance(error, OutcomeUnknown | Overloaded | Unavailable | CorruptData):
+def _told(error: Exception, event_id: str) -> Exception:
+    """The error for one caller: what is unknown is decided later under the caller's own event id."""
+    if isinstance(error, OutcomeUnknown):
+        return OutcomeUnknown(error.message, event_id=event_id)
+    if isinstance(error, Overloaded | Unavailable | CorruptData):
         return type(error)(error.message, **error.details)
     if isinstance(error, StorageUnavailable):
         return type(error)(*error.args)

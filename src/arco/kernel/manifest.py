@@ -179,6 +179,8 @@ def hash_text(body: bytes) -> str:
 def decode_manifest(body: bytes) -> Manifest:
     """A manifest from its raw bytes. Raises `CorruptData`."""
     manifest = _decoded(_MANIFEST, body, "manifest")
+    if not manifest.manifest_id.isdecimal():
+        raise CorruptData(f"a stored manifest is not readable: its id is {manifest.manifest_id!r}")
     if manifest.format_version > FORMAT_VERSION:
         raise CorruptData(f"manifest {manifest.manifest_id} has format {manifest.format_version}; upgrade arco")
     return manifest

@@ -1,16 +1,17 @@
 """Pointer objects: one per domain, hints for readers that know only them; never the commit.
 
 Cloud stores allow about one write a second to one object name, so a pointer follows at once when it has rested and
-about every two seconds otherwise. It only ever moves forward, and a writer waits when the head is too far ahead of
-it.
+about every two seconds otherwise. It only ever moves forward, and a writer waits before its next commit when the head
+is too far ahead. A hint that cannot be written fails no commit.
 """
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 from arco.core import instant, paths
 from arco.core.clock import Clock
 from arco.core.entropy import Entropy
+from arco.core.errors import CorruptData
 from arco.core.limits import POINTER_LAG_MAX
 from arco.kernel.chain import ChainSpec, Head
 from arco.kernel.manifest import Pointer, decode_pointer, encode, hash_text
@@ -32,19 +33,27 @@ class PointerKeeper:
         self._written: dict[str, int] = {}
         self._rested_at_ms = 0
         self._head: Head | None = None
-        self._task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._round: asyncio.Future[None] | None = None
 
-    async def follow(self, head: Head) -> None:
-        """Note a new head; waits only when the pointer is too far behind it."""
+    def follow(self, head: Head) -> None:
+        """Note a new head; the pointers come after it."""
         self._head = head
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._catch_up())
-        lag = head.number - self._written.get(self._spec.domains[0], head.number)
+            loop = asyncio.get_running_loop()
+            self._round = loop.create_future()
+            self._task = loop.create_task(self._catch_up(self._round))
+
+    async def room(self) -> None:
+        """Wait for the next try to write the pointer when it is too far behind the head noted last."""
+        if self._head is None or self._round is None:
+            return
+        lag = self._head.number - self._written.get(self._spec.domains[0], self._head.number)
         if lag > POINTER_LAG_MAX:
-            await asyncio.shield(self._task)
+            await asyncio.wait({self._round})
 
     async def flush(self) -> None:
-        """Bring every pointer to the head now; used at shutdown and when a chain falls idle."""
+        """Bring every pointer to the head now; used at shutdown."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -54,18 +63,28 @@ class PointerKeeper:
             await self._write_all(self._head)
 
     async def genesis(self, head: Head) -> None:
-        """Create every pointer that does not exist yet. Raises `StorageUnavailable` when that cannot be shown."""
+        """Create every pointer that does not exist yet. Raises `StorageUnavailable` when that cannot be shown.
+
+        The chain's own pointer comes last: that it exists says that all else does.
+        """
         self._rested_at_ms = self._clock.steady_ms() + _REST_MS
-        await asyncio.gather(*(self._advance(domain, head) for domain in self._spec.domains))
+        first, *others = self._spec.domains
+        await asyncio.gather(*(self._advance(domain, head) for domain in others))
+        await self._advance(first, head)
         if any(domain not in self._written for domain in self._spec.domains):
             raise StorageUnavailable("the workspace's pointers could not be created")
 
-    async def _catch_up(self) -> None:
-        while self._head is not None and self._pending(self._head):
-            wait_ms = self._rested_at_ms - self._clock.steady_ms()
-            if wait_ms > 0:
-                await self._clock.sleep_ms(wait_ms)
-            await self._write_all(self._head)
+    async def _catch_up(self, tried: asyncio.Future[None]) -> None:
+        try:
+            while self._head is not None and self._pending(self._head):
+                wait_ms = self._rested_at_ms - self._clock.steady_ms()
+                if wait_ms > 0:
+                    await self._clock.sleep_ms(wait_ms)
+                await self._write_all(self._head)
+                tried.set_result(None)
+                tried = self._round = asyncio.get_running_loop().create_future()
+        finally:
+            tried.set_result(None)
 
     def _pending(self, head: Head) -> list[str]:
         changed = head.manifest.domain_manifests
@@ -87,13 +106,13 @@ class PointerKeeper:
         for _ in range(_TRIES):
             try:
                 current = await self._store.get(key)
+                if current is not None and _number_of(current) >= head.number:
+                    self._written[domain] = head.number
+                    return
+                when = Absent() if current is None else Matches(current.version)
+                outcome = await self._store.put(key, self._body(head, current), when=when)
             except StorageUnavailable:
                 return
-            if current is not None and int(decode_pointer(current.body).manifest_id) >= head.number:
-                self._written[domain] = head.number
-                return
-            when = Absent() if current is None else Matches(current.version)
-            outcome = await self._store.put(key, self._body(head, current), when=when)
             match outcome:
                 case Stored():
                     self._written[domain] = head.number
@@ -110,3 +129,11 @@ class PointerKeeper:
             parent_pointer_hash=None if replaced is None else hash_text(replaced.body),
         )
         return encode(pointer)
+
+
+def _number_of(pointer: StoredObject) -> int:
+    """The manifest a pointer names; an unreadable one is behind every head, and is mended by being moved."""
+    try:
+        return int(decode_pointer(pointer.body).manifest_id)
+    except (CorruptData, ValueError):
+        return -1

@@ -126,17 +126,18 @@ class ChainReader:
 
     async def head(self) -> ChainSnapshot | None:
         """The newest snapshot, probed after this call began; None when the workspace has none yet."""
-        if self._running is None:
-            return await self._probe()
-        # A probe is under way that began before us; everybody who came meanwhile shares the next one.
+        # A probe is under way that began before us; everybody who came meanwhile shares the next one, and nobody who
+        # comes later begins another before it.
         if self._next is None:
+            if self._running is None:
+                return await self._probe()
             self._next = asyncio.ensure_future(self._probe_after(self._running))
         return await asyncio.shield(self._next)
 
     async def at_manifest(self, manifest_id: str) -> ChainSnapshot | None:
         """The snapshot with this manifest id, or None when it never was or was collected."""
         newest = await self.head()
-        if newest is None or not manifest_id.isdigit() or len(manifest_id) > 20:
+        if newest is None or not (manifest_id.isascii() and manifest_id.isdigit()) or len(manifest_id) > 20:
             return None
         number = int(manifest_id)
         if number == int(newest.manifest_id):
@@ -170,8 +171,6 @@ class ChainReader:
     async def _probe_after(self, running: asyncio.Future[None]) -> ChainSnapshot | None:
         await asyncio.wait({running})
         self._next = None
-        if self._running is not None:
-            return await self.head()
         return await self._probe()
 
     async def _probe(self) -> ChainSnapshot | None:
@@ -183,21 +182,27 @@ class ChainReader:
             done.set_result(None)
 
     async def _newest(self) -> ChainSnapshot | None:
-        asked_ms = self._clock.steady_ms()
-        # "n+1 is absent" means nothing to a process that slept while the collector removed n: begin from the pointer.
-        if self._head is None or asked_ms - self._seen_ms > self._knowledge_ms:
-            found = await self._chain.find()
+        while True:
+            asked_ms = self._clock.steady_ms()
+            found = await self._found(asked_ms)
             if found is None:
                 return None
-            if self._head is not None and found.raw_hash == self._head.raw_hash:
-                found = self._head
-        else:
-            found = await self._chain.follow(self._head, self._expected)
-        self._seen_ms = asked_ms
+            # "n+1 is absent" means nothing to a process that slept, while it asked, as the collector removed n.
+            if self._clock.steady_ms() - asked_ms <= self._knowledge_ms:
+                break
         if self._snapshot is None or found is not self._head:
             snapshot = await self._snapshot_of(found)
             self._head, self._snapshot = found, snapshot
+        self._seen_ms = asked_ms
         return self._snapshot
+
+    async def _found(self, asked_ms: int) -> Head | None:
+        # Nor to one that slept since it last knew n: it begins from the pointer.
+        if self._head is not None and asked_ms - self._seen_ms <= self._knowledge_ms:
+            return await self._chain.follow(self._head, self._expected)
+        found = await self._chain.find()
+        same = found is not None and self._head is not None and found.raw_hash == self._head.raw_hash
+        return self._head if same else found
 
     async def _snapshot_of(self, head: Head) -> ChainSnapshot:
         layers = await self._loader.layers(head.manifest)

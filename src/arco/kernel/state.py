@@ -96,7 +96,10 @@ class Span:
 
     def beyond(self, key: RowKey) -> bool:
         """True when the key lies strictly beyond `after`."""
-        return self.after is None or self.precedes(self.after, key)
+        if self.after is None:
+            return True
+        # Like in the segments: what begins with a partial `after` does not lie beyond it.
+        return key < self.after if self.descending else key[: len(self.after)] > self.after
 
     def precedes(self, first: RowKey, second: RowKey) -> bool:
         """True when `first` comes before `second` in this span's direction."""

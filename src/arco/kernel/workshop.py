@@ -116,16 +116,27 @@ class Workshop:
         head = await self.chain.find()
         if head is not None:
             return head
-        outcome = await self.publisher.publish(self._genesis(), None, self.clock.steady_ms())
-        if isinstance(outcome, Undecided):
-            raise StorageUnavailable(f"the first manifest could not be created: {outcome.cause}")
         first = await self.chain.read(0)
         if first is None:
-            raise CorruptData("the first manifest was created and is not there")
-        # A pointer must exist before any later manifest does: readers conclude "no workspace" from its absence.
-        await self.pointers.genesis(first)
+            first = await self._first()
+        # Readers conclude "no workspace" from the absence of the pointer, and we that its making is finished from its
+        # presence: it must exist before any later manifest does, and after everything else here.
         await self._ensure(paths.ROOT_MANIFEST, self._root_manifest())
+        await self.pointers.genesis(first)
         return await self.chain.follow(first)
+
+    async def _first(self) -> Head:
+        """Create manifest 0. Raises `CorruptData` when it was there before."""
+        if await self.store.head(paths.ROOT_MANIFEST) is None:
+            outcome = await self.publisher.publish(self._genesis(), None, self.clock.steady_ms())
+            if isinstance(outcome, Undecided):
+                raise StorageUnavailable(f"the first manifest could not be created: {outcome.cause}")
+        first = await self.chain.read(0)
+        if first is None:
+            # Collected, so the workspace has a history that only its pointer leads to: to begin anew would lose it.
+            pointer = paths.pointer(self.chain.spec.domains[0])
+            raise CorruptData(f"the workspace was made before and its pointer {pointer} is gone")
+        return first
 
     async def _ensure(self, key: paths.Key, body: bytes) -> None:
         for attempt in range(_WRITE_TRIES):

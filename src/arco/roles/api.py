@@ -22,7 +22,7 @@ from arco.edge.openapi import ApiInfo, openapi_endpoint
 from arco.edge.pages import CursorCodec
 from arco.edge.probes import health_endpoints, metrics_endpoint
 from arco.edge.rates import Rate, RateLimits
-from arco.edge.reference import reference_endpoints
+from arco.edge.reference import API_DESCRIPTION, reference_endpoints
 from arco.edge.tokens import BearerTokens, TokenRules
 from arco.kernel.ledger import LedgerDesk
 from arco.kernel.reading import Snapshot
@@ -93,7 +93,12 @@ def mounted(settings: Settings, process: Process, health: Health, environ: Mappi
     ]
     found: list[Mounted] = [("", endpoint) for endpoint in own]
     found += [(PREFIX, endpoint) for endpoint in API_ENDPOINTS]
-    info = ApiInfo(title="arco", version=arco.__version__, anonymous=settings.auth.mode == AUTH_DEVELOPMENT)
+    info = ApiInfo(
+        title="arco",
+        version=arco.__version__,
+        description=API_DESCRIPTION,
+        anonymous=settings.auth.mode == AUTH_DEVELOPMENT,
+    )
     return [*found, ("", openapi_endpoint(found, info))]
 
 

@@ -152,12 +152,28 @@ async def _beat(process: Process, roles: Sequence[ServedRole]) -> None:
 
 
 def _announce(settings: Settings, listeners: Mapping[str, Listener]) -> None:
-    """One line that says where everything is."""
+    """Says where everything is: on one line for programs and logs, line by line on a terminal."""
+    open_to_all = settings.auth.mode == AUTH_DEVELOPMENT and API in listeners
+    lines = _for_people if sys.stdout.isatty() else _for_programs
+    sys.stdout.write(lines(settings, listeners, open_to_all=open_to_all) + "\n")
+    sys.stdout.flush()
+
+
+def _for_programs(settings: Settings, listeners: Mapping[str, Listener], *, open_to_all: bool) -> str:
     places = "  ".join(f"{role} {listener.url}" for role, listener in listeners.items())
     line = f"arco {arco.__version__} ready: {places}  storage {settings.storage}"
     if API in listeners:
         line += f"  reference {listeners[API].url}/docs"
-    if settings.auth.mode == AUTH_DEVELOPMENT and API in listeners:
-        line += "  (development scope: tenant local, workspace default, no credentials)"
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    return line + ("  (development scope: tenant local, workspace default, no credentials)" if open_to_all else "")
+
+
+def _for_people(settings: Settings, listeners: Mapping[str, Listener], *, open_to_all: bool) -> str:
+    facts = [(role, listener.url) for role, listener in listeners.items()]
+    facts.append(("storage", settings.storage))
+    if open_to_all:
+        facts.append(("serves", "tenant local, workspace default; no credentials are asked for"))
+    width = max(len(name) for name, _ in facts)
+    end = f"\nopen {listeners[API].url} in a browser; Ctrl-C stops it" if API in listeners else "\nCtrl-C stops it"
+    return "\n".join(
+        [f"arco {arco.__version__} is ready", *(f"  {name:<{width}}  {fact}" for name, fact in facts), end]
+    )

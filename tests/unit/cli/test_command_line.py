@@ -1,3 +1,4 @@
+import json
 import os
 import shlex
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from arco.cli import parser
+from arco.cli.demo import program
 from arco.cli.main import main
+from arco.cli.query import as_of_text
 from arco.cli.server import port_overrides, serve_overrides
 
 NEVER_FOR_HELP = ("pyarrow", "starlette", "asyncio", "msgspec", "http.client", "deltalake", "datafusion")
@@ -79,6 +82,43 @@ def test_a_usage_error_is_two_lines_and_exit_code_2(argv, capsys):
     assert lines[0].startswith("error: ")
     assert lines[1].startswith("next:  read arco")
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize("argv", [["catalog", "show", "--json"], ["nonsense", "--json"]])
+def test_a_usage_error_with_json_is_a_document_too(argv, capsys):
+    assert main(argv) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "USAGE"
+
+
+def test_a_proof_of_nothing_is_a_problem(tmp_path, capsys):
+    assert main(["verify", "--storage", str(tmp_path / "nowhere")]) == 1
+    assert "nothing to verify" in capsys.readouterr().err
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("2026-01-31", "2026-01-31T00:00:00Z"),
+        ("2026-01-31 18:00:00", "2026-01-31T18:00:00Z"),
+        ("2026-01-31T18:00:00+01:00", "2026-01-31T18:00:00+01:00"),
+        ("12", "12"),
+        (None, None),
+    ],
+)
+def test_a_time_without_a_zone_is_utc(given, asked):
+    assert as_of_text(given) == asked
+
+
+def test_the_demo_names_the_program_as_it_was_started(tmp_path, monkeypatch):
+    executable = tmp_path / "arco"
+    executable.write_text("#!/bin/sh\n")
+    executable.chmod(0o755)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert program(str(executable)) == str(executable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert program(str(executable)) == "arco"
+    assert program("/site-packages/arco/__main__.py").endswith("-m arco")
 
 
 def test_a_wrong_name_is_a_usage_error_too(capsys):

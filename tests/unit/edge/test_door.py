@@ -11,7 +11,7 @@ from arco.core.paths import checked_key
 from arco.edge import hygiene
 from arco.edge.codec import decode_bytes, reply
 from arco.edge.hygiene import limited
-from arco.edge.problems import CODES, INTERNAL_TEXT, ProblemView, problem
+from arco.edge.problems import CODES, INTERNAL_TEXT, UNDECIDED_TEXT, ProblemView, problem
 from arco.edge.refusals import BodyTooSlow, Forbidden, NotAcceptable, NotImplementedHere, RateLimited
 from arco.storage.port import StorageUnavailable
 
@@ -58,7 +58,7 @@ async def test_a_bad_request_id_of_the_caller_is_replaced(given):
         (errors.StaleBase("the table changed"), 412, "PRECONDITION_FAILED", "the table changed"),
         (errors.Overloaded("too much", retry_after_s=7), 503, "OVERLOADED", "too much"),
         (errors.Unavailable("no compactor"), 503, "UPSTREAM_ERROR", "no compactor"),
-        (errors.OutcomeUnknown("nobody knows", event_id="E"), 503, "OUTCOME_UNKNOWN", "nobody knows"),
+        (errors.OutcomeUnknown("gs://bucket", event_id="E"), 503, "OUTCOME_UNKNOWN", UNDECIDED_TEXT),
         (errors.CorruptData("secret place"), 500, "INTERNAL", INTERNAL_TEXT),
         (errors.InvariantViolated("our bug"), 500, "INTERNAL", INTERNAL_TEXT),
         (KeyError("our bug"), 500, "INTERNAL", INTERNAL_TEXT),

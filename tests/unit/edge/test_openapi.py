@@ -216,8 +216,22 @@ async def test_the_document_and_the_page_are_served_to_everybody():
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert again.status_code == 304
-    assert set(linked) == {"/docs/reference.css", "/docs/reference.js", "/openapi.json"}
+    assert set(linked) == {"/", "/docs/reference.css", "/docs/reference.js", "/openapi.json"}
     assert {answer.status_code for answer in files.values()} == {200}
+
+
+async def test_the_front_page_is_a_page_for_browsers_and_facts_for_programs():
+    app = Served(_everything())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app.app), base_url="http://localhost") as client:
+        page = await client.get("/", headers={"accept": "text/html,*/*;q=0.8"})
+        facts = await client.get("/", headers={"accept": "*/*"})
+        linked = re.findall(r'(?:href|src)="(/[^"#]*)"', page.text)
+        files = {path: await client.get(path) for path in linked}
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert facts.json()["reference"] == "/docs"
+    assert page.headers["vary"] == facts.headers["vary"] == "accept"
+    assert {path: answer.status_code for path, answer in files.items()} == dict.fromkeys(linked, 200)
 
 
 def test_the_reference_page_needs_nothing_from_anywhere_else():

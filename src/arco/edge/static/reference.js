@@ -4,6 +4,10 @@
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const DEPTH_MAX = 5;
+const LAST_TAG = "operations"; // health and metrics are for machines: people come for the rest
+const OWN_FILES = "/docs";
+const SAMPLE_NAMES = { catalog: "nyc", schema: "raw", table: "flights", namespace: "raw" }; // what `arco demo` registers
+const SAMPLE_SQL = { "/query": "SELECT name, format FROM system.catalog.tables ORDER BY name", "/query-data": "SELECT count(*) AS flights FROM nyc.raw.flights" };
 let api = null;
 
 function make(tag, attributes, ...children) {
@@ -67,7 +71,8 @@ function inner(raw) {
   return options.length === 1 ? inner(options[0]) : null;
 }
 
-function fields(raw, depth = 0) {
+function fields(raw, isAnswer, depth = 0) {
+  // A request says what must be sent, an answer what may be missing: the rest is the rule and goes without saying.
   const schema = inner(raw);
   if (!schema || depth >= DEPTH_MAX) return null;
   const required = new Set(schema.required || []);
@@ -77,9 +82,10 @@ function fields(raw, depth = 0) {
     list.append(make("li", {},
       make("code", { text: name }),
       make("span", { class: "type", text: typeName(field) + limits(field) }),
-      required.has(name) ? make("span", { class: "must", text: "required" }) : null,
+      !isAnswer && required.has(name) ? make("span", { class: "must", text: "required" }) : null,
+      isAnswer && !required.has(name) ? make("span", { class: "may", text: "may be absent" }) : null,
       field.description ? make("span", { class: "doc" }, ...words(field.description)) : null,
-      told.properties || told.type === "array" || variants(told).length ? fields(field, depth + 1) : null));
+      told.properties || told.type === "array" || variants(told).length ? fields(field, isAnswer, depth + 1) : null));
   }
   return list;
 }
@@ -127,34 +133,49 @@ function quoted(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+function sampleBody(path, schema) {
+  const body = example(schema);
+  const ending = Object.keys(SAMPLE_SQL).find((one) => path.endsWith(one));
+  if (ending && body.sql) return { sql: SAMPLE_SQL[ending] };
+  // Optional fields are listed above; the shortest call that works is the better example.
+  const told = resolve(schema);
+  const wanted = told.required || [];
+  return wanted.length && told.properties ? Object.fromEntries(wanted.map((name) => [name, body[name]])) : body;
+}
+
 function curl(method, path, operation) {
-  const shown = path.replaceAll(/\{(\w+)\}/g, (_, name) => encodeURIComponent(`my_${name}`));
-  const lines = [`curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${quoted(location.origin + shown)}`];
+  // Reads work as they are after `arco demo`; changes name things of yours, so that a copied line breaks nothing.
+  const name = (part) => (method === "get" && SAMPLE_NAMES[part]) || `my_${part}`;
+  const shown = path.replaceAll(/\{(\w+)\}/g, (_, part) => encodeURIComponent(name(part)));
+  const body = operation.requestBody && operation.requestBody.content["application/json"];
+  const asks = (operation.parameters || []).some((one) => one.in === "query" && one.name === "format") ? "?format=json" : "";
+  const verb = method === "get" || (method === "post" && body) ? "" : `-X ${method.toUpperCase()} `;
+  const lines = [`curl ${verb}${quoted(location.origin + shown + asks)}`];
   const open = (operation.security || api.security || []).length === 0 || (api.security || []).some((one) => !Object.keys(one).length);
   if (!open) lines.push('-H "Authorization: Bearer $ARCO_TOKEN"');
-  const body = operation.requestBody && operation.requestBody.content["application/json"];
   if (body) {
     lines.push("-H 'Content-Type: application/json'");
-    lines.push(`-d ${quoted(JSON.stringify(example(body.schema)))}`);
+    lines.push(`-d ${quoted(JSON.stringify(sampleBody(path, body.schema), null, 2))}`);
   }
   return lines.join(" \\\n  ");
 }
 
 function parametersTable(parameters) {
   const rows = parameters.map((one) => make("tr", {},
-    make("td", {}, make("code", { text: one.name }), one.required ? make("span", { class: "must faint", text: " required" }) : null),
-    make("td", { text: one.in }),
-    make("td", { text: typeName(one.schema) + limits(one.schema) }),
-    make("td", {}, ...words(one.description))));
-  const head = make("tr", {}, ...["Name", "In", "Type", "What it does"].map((text) => make("th", { text, scope: "col" })));
-  return make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
+    make("td", {}, make("code", { text: one.name })),
+    make("td", { class: "faint", text: one.in }),
+    make("td", {},
+      make("span", { class: "faint", text: typeName(one.schema) + limits(one.schema) }),
+      one.description ? make("div", {}, ...words(one.description)) : null)));
+  return make("table", {}, make("tbody", {}, ...rows));
 }
 
 function answer(status, told) {
   const tone = status < "400" ? "good" : status < "500" ? "bad" : "worse";
   const contents = Object.entries(told.content || {}).map(([media, content]) => {
-    const sample = media.endsWith("json") ? codeBlock(JSON.stringify(example(content.schema), null, 2)) : null;
-    return make("div", {}, make("p", { class: "faint mono", text: media }), fields(content.schema), sample);
+    const listed = fields(content.schema, true); // rows of a query have no fixed fields, and so no sample
+    const sample = listed && media.endsWith("json") ? codeBlock(JSON.stringify(example(content.schema), null, 2)) : null;
+    return make("div", {}, make("p", { class: "faint mono", text: media }), listed, sample);
   });
   const summary = make("summary", {}, make("span", { class: `status mono ${tone}`, text: status }), ...words(told.description));
   return make("details", { class: "answer", ...(status < "300" ? { open: "" } : {}) }, summary, ...contents);
@@ -167,25 +188,31 @@ function operationBody(method, path, operation) {
     (operation.parameters || []).length ? make("h4", { text: "Parameters" }) : null,
     (operation.parameters || []).length ? parametersTable(operation.parameters) : null,
     body ? make("h4", { text: "Request body" }) : null,
-    body ? fields(body.schema) : null,
-    body ? codeBlock(JSON.stringify(example(body.schema), null, 2)) : null,
+    body ? fields(body.schema, false) : null,
     make("h4", { text: "Try it" }),
     codeBlock(curl(method, path, operation)),
     make("h4", { text: "Answers" }),
     ...Object.entries(operation.responses).map(([status, told]) => answer(status, told)));
 }
 
+function breakable(path) {
+  // A long path breaks before a slash, not inside a word.
+  return path.split(/(?=\/)/).flatMap((part, index) => (index ? [make("wbr"), part] : [part]));
+}
+
 function operationCard(entry) {
   const { method, path, operation } = entry;
   const summary = make("summary", {},
     make("span", { class: `verb ${method}`, text: method }),
-    make("code", { class: "path", text: path }),
+    make("code", { class: "path" }, ...breakable(path)),
     (operation.security || [1]).length === 0 ? make("span", { class: "badge", text: "public" }) : null,
     make("span", { class: "what", text: operation.summary || "" }));
   const card = make("details", { class: "operation", id: operation.operationId }, summary);
   // Bodies are drawn when first opened: a hundred schemas at once would be slow for nothing.
   card.addEventListener("toggle", () => {
     if (card.open && card.childElementCount === 1) card.append(operationBody(method, path, operation));
+    if (card.open) history.replaceState(null, "", `#${operation.operationId}`); // the address bar is the link to share
+    markHere();
   });
   entry.card = card;
   return card;
@@ -194,6 +221,7 @@ function operationCard(entry) {
 function entriesByTag() {
   const groups = new Map((api.tags || []).map((tag) => [tag.name, []]));
   for (const [path, item] of Object.entries(api.paths)) {
+    if (path.startsWith(OWN_FILES)) continue;
     for (const method of METHODS) {
       if (!item[method]) continue;
       const operation = item[method];
@@ -203,14 +231,20 @@ function entriesByTag() {
       groups.get(tag).push({ method, path, operation, text });
     }
   }
+  const last = groups.get(LAST_TAG);
+  if (groups.delete(LAST_TAG)) groups.set(LAST_TAG, last);
   return groups;
+}
+
+function paragraphs(text) {
+  return String(text || "").split(/\n\n+/).filter(Boolean).map((one) => make("p", {}, ...words(one)));
 }
 
 function draw() {
   document.title = `${api.info.title} reference`;
   document.getElementById("title").textContent = api.info.title;
   document.getElementById("version").textContent = api.info.version;
-  document.getElementById("intro").replaceChildren(make("h1", { text: api.info.title }), make("p", {}, ...words(api.info.description)));
+  document.getElementById("intro").replaceChildren(make("h1", { text: `${api.info.title} API` }), ...paragraphs(api.info.description));
   const operations = document.getElementById("operations");
   const nav = document.getElementById("nav");
   operations.replaceChildren();
@@ -231,7 +265,13 @@ function draw() {
   }
   const none = make("p", { class: "faint", hidden: "", text: "Nothing matches. Try a path such as /tables, a method, or a word of the summary." });
   operations.append(none);
-  document.getElementById("search").addEventListener("input", (event) => filter(groups, none, event.target.value));
+  const search = document.getElementById("search");
+  search.addEventListener("input", () => filter(groups, none, search.value));
+  search.addEventListener("keydown", (event) => {
+    const first = groups.flatMap((group) => group.entries).find((entry) => !entry.card.hidden);
+    if (event.key === "Enter" && first) location.hash = first.operation.operationId;
+  });
+  filter(groups, none, search.value); // a reloaded page may come with its old text
   openLinked();
 }
 
@@ -251,11 +291,19 @@ function filter(groups, none, text) {
   none.hidden = shown > 0;
 }
 
+function markHere() {
+  for (const link of document.querySelectorAll("#nav a")) {
+    const here = link.getAttribute("href") === location.hash;
+    link.classList.toggle("here", here);
+    if (here) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+    if (here) link.scrollIntoView({ block: "nearest" });
+  }
+}
+
 function openLinked() {
   const card = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  for (const link of document.querySelectorAll("#nav a")) {
-    link.classList.toggle("here", link.getAttribute("href") === location.hash);
-  }
+  markHere();
   if (card && card.tagName === "DETAILS") {
     card.open = true;
     card.scrollIntoView();

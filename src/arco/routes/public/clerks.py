@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -69,9 +70,19 @@ def cursor_after(request: Request, snapshot: Snapshot, after: str | None) -> str
 
 
 async def listed(request: Request, snapshot: Snapshot, build: Callable[[], Awaitable[object]]) -> Response:
-    """A list page with the manifest id as its ETag; 304, and nothing read, when the caller has that manifest."""
+    """A list page with the manifest id as its ETag; 304, and nothing read, when the caller has that manifest.
+
+    What lies under a manifest never changes, so an encoded page is good for everybody in the scope who asks for it.
+    """
+
+    services = services_of(request)
+    key = (context_of(request).scope, str(request.url), snapshot.manifest_id)
 
     async def page() -> Response:
-        return reply(await build())
+        body = services.encoded.get(key)
+        if body is None:
+            body = msgspec.json.encode(await build())
+            services.encoded.put(key, body)
+        return reply(body)
 
     return await conditional(request, f'"{snapshot.manifest_id}"', page)
