@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from arco.cli.failures import Failure
 from arco.cli.parser import build
 from arco.config.problems import Problems
 from arco.config.settings import load
@@ -161,6 +162,8 @@ def _parses(parser: argparse.ArgumentParser, words: list[str]) -> bool:
         parser.parse_args(words)
     except SystemExit as stop:
         return not stop.code  # --help and --version stop with 0
+    except Failure:
+        return False
     return True
 
 

@@ -21,6 +21,7 @@ _NAMES_SQL: Final = (
     "JOIN system.catalog.namespaces n ON n.id = t.namespace_id "
     "JOIN system.catalog.catalogs c ON c.id = n.catalog_id WHERE t.id IN ({ids})"
 )
+ALL_HOPS: Final = "all"
 _UUID_CHARS: Final = 36
 _IDS_PER_QUESTION: Final = 200
 """Keeps the SQL text below the server's 10,000 bytes."""
@@ -41,7 +42,9 @@ def lineage(args: Namespace, terminal: Terminal) -> int:
         if args.direction in (side, "both"):
             _side(terminal, side, tree_lines(found.get(side, []), object_id, (near, far), names))
     edges = len({edge["id"] for side, _, _ in _SIDES for edge in found.get(side, [])})
-    terminal.say(terminal.styled(counted(edges, f"edge within {counted(args.depth, 'hop')}"), "dim"))
+    reach = "at any distance" if args.depth == ALL_HOPS else f"within {counted(int(args.depth), 'hop')}"
+    more = "; the server left out the rest: ask for one direction or fewer hops" if found.get("truncated") else ""
+    terminal.say(terminal.styled(counted(edges, f"edge {reach}{more}"), "dim"))
     return OK
 
 

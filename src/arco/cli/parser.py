@@ -12,6 +12,9 @@ from arco.cli.failures import USAGE, Failure
 
 ROLES: Final = ("api", "compactor", "flow-compactor", "dispatcher", "sweeper")
 FORMATS: Final = ("delta", "parquet", "iceberg")
+HOPS_MAX: Final = 64
+"""As the api says (catalog.md 8.1 has one hop only)."""
+
 QUERY_FORMATS: Final = ("table", "json", "csv")
 
 
@@ -121,7 +124,9 @@ def _add_lineage(commands: Any) -> None:
     what = "what a table is made from, and what is made from it"
     lineage = _command(commands, "lineage", "arco.cli.lineage:lineage", what, epilog=examples.LINEAGE)
     lineage.add_argument("name", metavar="NAME", help="catalog.schema.table, or the id of anything in the graph")
-    lineage.add_argument("--depth", type=_positive, default=5, metavar="N", help="hops to follow (default 5)")
+    lineage.add_argument(
+        "--depth", type=_hops, default="5", metavar="N", help="hops to follow, 1 to 64, or all (default 5)"
+    )
     lineage.add_argument("--direction", choices=("upstream", "downstream", "both"), default="both")
     _client(lineage)
 
@@ -167,6 +172,12 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65_535:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, got {text!r}")
     return port
+
+
+def _hops(text: str) -> str:
+    if text == "all" or (text.isascii() and text.isdigit() and 1 <= int(text) <= HOPS_MAX):
+        return text
+    raise argparse.ArgumentTypeError(f"a number of hops from 1 to {HOPS_MAX}, or all, is needed, got {text!r}")
 
 
 def _positive(text: str) -> int:

@@ -36,10 +36,10 @@ SEGMENT_BYTES_TARGET: Final = 512 * 1024
 
 PAGE_FANOUT_TARGET: Final = 128
 PAGE_FANOUT_MAX: Final = 256
-"""Entries of one page: 64 pages in the manifest x 128 x 512 rows is 4M rows at one page level."""
+"""Entries of one page: 16 pages in the manifest x 170 x 700 rows is 1.9M rows at one page level."""
 
-ROOT_FANOUT_MAX: Final = 64
-"""Entries of one table in the manifest, so that a manifest stays small at any size of the table."""
+ROOT_FANOUT_MAX: Final = 16
+"""Entries of one table in the manifest, so that a manifest, and with it a commit, stays small at any size."""
 
 INLINE_DELTA_BYTES_MAX: Final = 32 * 1024
 """Delta bytes that ride inside a manifest before they are spilled to an object of their own."""

@@ -117,7 +117,7 @@ def rows_of(spec: TableSpec[R], table: pa.Table) -> list[R]:
 
 @lru_cache(maxsize=256)
 def row_maker(spec: TableSpec[R]) -> Callable[..., R]:
-    """Makes a row from its values in field order; compiled, as `namedtuple` does, because rows are made by thousands."""
+    """Makes a row from its values in field order; compiled, as `namedtuple` does it: rows are made by thousands."""
     names = [field.name for field in spec.fields]
     source = f"lambda {', '.join(names)}: row({', '.join(f'{name}={name}' for name in names)})"
     make: Callable[..., R] = eval(source, {"row": spec.row})  # made of our own field names only

@@ -6,7 +6,7 @@ are not those of its hash, raises `CorruptData`.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from arco.core.canonical_json import sha256_hex
@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 _ROUNDS_MAX = 10_000
 _PAGE_REF_BYTES = 600
+_WARM_PAGES_MAX = 16
+_WARM_SEGMENTS_MAX = 4
 
 
 class _Wish:
@@ -99,6 +101,23 @@ class Loader:
         if any(keys.index_of(key) is not None for key in wish.keys):
             return path, await self.segment(wish.spec, wish.ref)
         return path + KEYS_SUFFIX, keys
+
+    async def warm(self, state: ChainState, tables: Sequence[TableSpec[Any]]) -> None:
+        """Load the pages of large tables and the segments of small ones, all at once.
+
+        A look-up by name walks through several tables; in a cold process each would cost rounds of its own.
+        """
+        trees = [(spec, state.tree(spec.name)) for spec in tables]
+        wanted: list[Awaitable[Any]] = [
+            self.page(ref) for _, tree in trees if tree.level for ref in tree.refs[:_WARM_PAGES_MAX]
+        ]
+        wanted += [
+            self.segment(spec, ref)
+            for spec, tree in trees
+            if not tree.level and len(tree.refs) <= _WARM_SEGMENTS_MAX
+            for ref in tree.refs
+        ]
+        await asyncio.gather(*wanted)
 
     async def layers(self, manifest: Manifest) -> list[Layer]:
         """The layers of a manifest's deltas, oldest first."""

@@ -108,7 +108,17 @@ class ChainSnapshot:
 class ChainReader:
     """Implements `kernel.reading.Reader` for one scope."""
 
-    def __init__(self, chain: Chain, loader: Loader, *, clock: Clock, grace_ms: int) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        loader: Loader,
+        *,
+        clock: Clock,
+        grace_ms: int,
+        warm: Sequence[TableSpec[Any]] = (),
+    ) -> None:
+        """`warm` are tables whose upper parts are loaded together before the first answer of a cold process."""
+        self._warm = warm
         self._chain = chain
         self._loader = loader
         self._clock = clock
@@ -192,6 +202,8 @@ class ChainReader:
                 break
         if self._snapshot is None or found is not self._head:
             snapshot = await self._snapshot_of(found)
+            if self._snapshot is None:
+                await self._loader.warm(snapshot.state, self._warm)
             self._head, self._snapshot = found, snapshot
         self._seen_ms = asked_ms
         return self._snapshot

@@ -18,6 +18,7 @@ from arco.core.metrics import Registry
 from arco.core.offload import Offload, Threads
 from arco.core.scope import Scope
 from arco.domains.catalog.fold import CatalogDomain
+from arco.domains.catalog.tables import CATALOGS, NAMESPACES, NAMESPACES_BY_NAME, TABLES
 from arco.domains.lineage.fold import LineageDomain
 from arco.kernel.cache import ObjectCache, ScopedCache
 from arco.kernel.chain import CATALOG_CHAIN, Chain
@@ -36,6 +37,10 @@ CACHE_BYTES: Final = 96 * 1024 * 1024
 
 GRACE_MS: Final = 24 * 3600 * 1000
 """How long superseded objects stay; knowledge of the head is believed for a quarter of it."""
+
+
+NAMED: Final = (CATALOGS, NAMESPACES, NAMESPACES_BY_NAME, TABLES)
+"""The tables a look-up by name walks through."""
 
 
 def domains() -> tuple[Any, ...]:
@@ -72,7 +77,8 @@ class Process(msgspec.Struct, kw_only=True):
         """A reader of a scope's compactor chain."""
         store = self.scoped_store(scope, role)
         loader = Loader(store, self.scoped_cache(scope), all_specs(domains()))
-        return ChainReader(Chain(store, CATALOG_CHAIN), loader, clock=self.clock, grace_ms=self.grace_ms)
+        chain = Chain(store, CATALOG_CHAIN)
+        return ChainReader(chain, loader, clock=self.clock, grace_ms=self.grace_ms, warm=NAMED)
 
 
 def make_process(storage: str, *, log: Log | None = None, cache_bytes: int = CACHE_BYTES) -> Process:
