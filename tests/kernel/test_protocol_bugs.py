@@ -216,6 +216,24 @@ def test_stopping_answers_whoever_waits_for_a_merge_and_refuses_what_comes_later
     on_a_loop(story)
 
 
+def test_who_gives_up_waiting_for_the_stop_breaks_off_no_commit() -> None:
+    async def story() -> None:
+        store = GatedStore()
+        machine = timed(store)
+        await machine.put("a")
+        store.unsure = "manifests/catalog/"
+        writing = asyncio.ensure_future(machine.put("b"))
+        await asyncio.sleep(0)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(machine.compactor.stop(), 0.2)
+        store.unsure = None
+        done = await asyncio.wait_for(writing, 60)
+        assert done.outcomes[0].status == "accepted"
+        await machine.compactor.stop()
+
+    on_a_loop(story)
+
+
 # --- the commit loop --------------------------------------------------------------------------------------------------
 
 
@@ -282,6 +300,18 @@ async def test_a_commit_in_flight_through_a_long_sleep_is_not_believed_although_
     assert slept
     assert done.manifest_id == f"{6:020d}"
     assert set(await sleeper.rows()) == {("g", "a"), *(("g", f"b{index}") for index in range(4)), ("g", "late")}
+
+
+async def test_a_manifest_that_names_no_possible_parent_is_void() -> None:
+    machine = Machine(MemoryStore(), VirtualClock()).start()
+    await machine.put("a")
+    found = await machine.store.get(paths.manifest("catalog", 1))
+    assert found is not None
+    alien = found.body.replace(b'"manifestId":"00000000000000000001"', b'"manifestId":"00000000000000000002"')
+    alien = alien.replace(b'"manifests/catalog/00000000000000000000.json"', b'"nowhere"')
+    await machine.store.put(paths.manifest("catalog", 2), alien, when=Absent())
+    assert (await machine.put("b")).manifest_id == f"{3:020d}"
+    assert set(await machine.rows()) == {("g", "a"), ("g", "b")}
 
 
 async def test_a_workspace_whose_pointer_is_lost_is_not_begun_anew() -> None:

@@ -20,7 +20,9 @@ from arco.core.limits import PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX
 from arco.core.scope import Scope
 
 ENCODED_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Encoded list pages kept by one process."""
+"""Encoded answers kept by one process."""
+
+_ENTRY_BYTES: Final = 600
 
 _SIGNATURE_BYTES: Final = 16
 _CURSOR_CHARS_MAX: Final = 4096
@@ -47,30 +49,37 @@ class _Cursor(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     s: str | None = None
 
 
+class EncodedPage(msgspec.Struct, frozen=True):
+    """The JSON of an answer, and its ETag when it has one of its own."""
+
+    body: bytes
+    etag: str
+
+
 class EncodedPages:
-    """Encoded list pages of pinned snapshots by (scope, URL, manifest), the least recently used leaving first."""
+    """Encoded answers of pinned snapshots by (scope, URL, manifest), the least recently used leaving first."""
 
     def __init__(self, bytes_max: int = ENCODED_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._pages: OrderedDict[tuple[Scope, str, str], bytes] = OrderedDict()
+        self._pages: OrderedDict[tuple[Scope, bytes, str], EncodedPage] = OrderedDict()
 
-    def get(self, key: tuple[Scope, str, str]) -> bytes | None:
+    def get(self, key: tuple[Scope, bytes, str]) -> EncodedPage | None:
         """The encoded page, or None."""
-        body = self._pages.get(key)
-        if body is not None:
+        page = self._pages.get(key)
+        if page is not None:
             self._pages.move_to_end(key)
-        return body
+        return page
 
-    def put(self, key: tuple[Scope, str, str], body: bytes) -> None:
+    def put(self, key: tuple[Scope, bytes, str], page: EncodedPage) -> None:
         """Keep an encoded page; older ones may leave for it."""
-        if len(body) > self._bytes_max // 4 or key in self._pages:
+        if len(page.body) > self._bytes_max // 4 or key in self._pages:
             return
-        self._pages[key] = body
-        self._bytes += len(body)
+        self._pages[key] = page
+        self._bytes += len(page.body) + _ENTRY_BYTES
         while self._bytes > self._bytes_max:
             _, gone = self._pages.popitem(last=False)
-            self._bytes -= len(gone)
+            self._bytes -= len(gone.body) + _ENTRY_BYTES
 
 
 class HasCursors(Protocol):

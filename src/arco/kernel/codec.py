@@ -75,6 +75,9 @@ def decode_parquet(spec: TableSpec[Any], body: bytes) -> pa.Table:
         table = pq.ParquetFile(pa.BufferReader(body)).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise CorruptData(f"a segment of {spec.name} is not readable Parquet: {error}") from error
+    schema = arrow_schema(spec)
+    if table.schema.equals(schema):
+        return table
     return conformed(spec, table)
 
 
@@ -186,6 +189,11 @@ class SegmentRows(SegmentKeys):
             return bisect_right(keys, key, low) if right else bisect_left(keys, key, low)
         return super().bisect(key, low, right=right)
 
+    def keys_alone(self) -> SegmentKeys:
+        """The keys without the rows; all but the last column repeat, so they are kept as dictionaries."""
+        columns = [_compact(column) for column in self._keys[:-1]]
+        return SegmentKeys([*columns, *self._keys[-1:]], self.count)
+
     def decode_keys(self) -> list[RowKey]:
         """All keys, decoded once: for segments that are asked often or edited in many places."""
         if self._key_list is None:
@@ -217,6 +225,10 @@ class SegmentRows(SegmentKeys):
     def rows(self, low: int, high: int) -> list[Any]:
         """Rows `[low, high)` as structs."""
         return rows_of(self.spec, self.table.slice(low, high - low))
+
+
+def _compact(column: pa.Array) -> pa.Array:
+    return column.dictionary_encode() if pa.types.is_string(column.type) else column
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:

@@ -94,7 +94,8 @@ class Compactor:
         self._stopping = True
         self._wake.set()
         if self._loop_task is not None:
-            await self._loop_task
+            # Whoever gives up waiting for the end must not break off a commit in the middle.
+            await asyncio.shield(self._loop_task)
         await self._merging.stop(Unavailable("this compactor is stopping"))
         await self._shop.pointers.flush()
 

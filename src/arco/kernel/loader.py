@@ -17,7 +17,7 @@ from arco.kernel.codec import SegmentKeys, SegmentRows, decode_parquet, decode_p
 from arco.kernel.layers import LAYER_ROW_BYTES, Layer, decode_layer
 from arco.kernel.manifest import Manifest, Page, Ref, decode_page
 from arco.kernel.spec import RowKey, TableSpec
-from arco.kernel.state import KEYS_SUFFIX, ChainState, Missing
+from arco.kernel.state import KEYS_SUFFIX, ROWS_SUFFIX, ChainState, Missing
 from arco.storage.port import ObjectStore
 
 T = TypeVar("T")
@@ -25,6 +25,8 @@ T = TypeVar("T")
 _ROUNDS_MAX = 10_000
 _PAGE_REF_BYTES = 600
 _WARM_PAGES_MAX = 16
+_ROWS_ALONE_MAX = 8
+_ROW_BYTES = 2_500
 _WARM_SEGMENTS_MAX = 4
 
 
@@ -92,15 +94,24 @@ class Loader:
         if wish.rows or self.cache.get(path) is not None:
             return path, await self.segment(wish.spec, wish.ref)
         keys: SegmentKeys | None = self.cache.get(path + KEYS_SUFFIX)
+        body: bytes | None = None
         if keys is None:
             body = await self._bytes(path, wish.ref.sha256)
             keys = decode_parquet_keys(wish.spec, body)
             self.cache.put(path + KEYS_SUFFIX, keys, keys.size_bytes)
-            if any(keys.index_of(key) is not None for key in wish.keys):
-                return path, self._decoded(wish.spec, wish.ref, body)
-        if any(keys.index_of(key) is not None for key in wish.keys):
-            return path, await self.segment(wish.spec, wish.ref)
-        return path + KEYS_SUFFIX, keys
+        present = [key for key in wish.keys if keys.index_of(key) is not None]
+        if not present:
+            return path + KEYS_SUFFIX, keys
+        segment = self._decoded(wish.spec, wish.ref, body or await self._bytes(path, wish.ref.sha256))
+        known: dict[RowKey, Any] = self.cache.get(path + ROWS_SUFFIX) or {}
+        rows = {**known, **{key: segment.find(key) for key in present}}
+        if len(rows) > _ROWS_ALONE_MAX:
+            self.cache.put(path, segment, segment.size_bytes)
+            return path, segment
+        # One row of a segment is kept as a row: many names looked up all over a large table must not fill the cache
+        # with their neighbours.
+        self.cache.put(path + ROWS_SUFFIX, rows, len(rows) * _ROW_BYTES)
+        return path + ROWS_SUFFIX, rows
 
     async def warm(self, state: ChainState, tables: Sequence[TableSpec[Any]]) -> None:
         """Load the pages of large tables and the segments of small ones, all at once.
@@ -117,7 +128,8 @@ class Loader:
             if not tree.level and len(tree.refs) <= _WARM_SEGMENTS_MAX
             for ref in tree.refs
         ]
-        await asyncio.gather(*wanted)
+        # What cannot be read is told to whoever needs it, not to everybody.
+        await asyncio.gather(*wanted, return_exceptions=True)
 
     async def layers(self, manifest: Manifest) -> list[Layer]:
         """The layers of a manifest's deltas, oldest first."""
@@ -149,13 +161,21 @@ class Loader:
         cached: SegmentRows | None = self.cache.get(ref.path)
         if cached is not None:
             return cached
+        segment = await self.unkept(spec, ref)
+        self.cache.put(ref.path, segment, segment.size_bytes)
+        return segment
+
+    async def unkept(self, spec: TableSpec[Any], ref: Ref) -> SegmentRows:
+        """The segment a ref names, without keeping it: for who reads much and comes once. Raises `CorruptData`."""
+        cached: SegmentRows | None = self.cache.get(ref.path)
+        if cached is not None:
+            return cached
         return self._decoded(spec, ref, await self._bytes(ref.path, ref.sha256))
 
     def _decoded(self, spec: TableSpec[Any], ref: Ref, body: bytes) -> SegmentRows:
         segment = SegmentRows(spec, decode_parquet(spec, body))
         if segment.count != ref.rows:
             raise CorruptData(f"{ref.path} holds {segment.count} rows, not {ref.rows}")
-        self.cache.put(ref.path, segment, segment.size_bytes)
         return segment
 
     async def _bytes(self, path: str, sha256: str | None) -> bytes:

@@ -53,7 +53,7 @@ class WrittenObject(msgspec.Struct, frozen=True):
 class TreeSource(Protocol):
     """Where the present objects of a tree are read."""
 
-    async def segment(self, spec: TableSpec[Any], ref: Ref) -> SegmentRows:
+    async def unkept(self, spec: TableSpec[Any], ref: Ref) -> SegmentRows:
         """The segment a ref names."""
         ...
 
@@ -147,7 +147,7 @@ class TreeMerger:
                     carried = None
                 result.append(ref)
                 continue
-            segment = await self._source.segment(spec, ref)
+            segment = await self._source.unkept(spec, ref)
             table = await self._merged(spec, segment.table, mine)
             if carried is not None:
                 table = _joined(carried, table)
@@ -168,7 +168,7 @@ class TreeMerger:
             return before
         if before and before[-1].rows + carried.num_rows <= SEGMENT_ROWS_TARGET:
             own = self._own(before[-1], SegmentRows)
-            neighbour = own or await self._source.segment(spec, before[-1])
+            neighbour = own or await self._source.unkept(spec, before[-1])
             self._drop(before[-1])
             return before[:-1] + await self._cut(spec, _joined(neighbour.table, carried))
         return before + await self._cut(spec, carried)

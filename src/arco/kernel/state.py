@@ -20,6 +20,9 @@ EMPTY_TREE = TableTree()
 KEYS_SUFFIX = "#keys"
 """What the keys of a segment are cached under, after its path."""
 
+ROWS_SUFFIX = "#rows"
+"""What the rows of a segment that were looked up one by one are cached under."""
+
 _PREFETCH = 8
 _STEP = 512
 
@@ -145,6 +148,9 @@ class ChainState:
         if segment is not None:
             found: R | None = segment.find(key)
             return found
+        rows: Mapping[RowKey, R] | None = self.loaded.get(ref.path + ROWS_SUFFIX)
+        if rows is not None and key in rows:
+            return rows[key]
         keys: SegmentKeys | None = self.loaded.get(ref.path + KEYS_SUFFIX)
         if keys is not None and keys.index_of(key) is None:
             return None

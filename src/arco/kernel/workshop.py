@@ -13,6 +13,7 @@ from arco.core.limits import RESIDUE_ROWS_MAX
 from arco.core.offload import Offload
 from arco.kernel.cache import ScopedCache
 from arco.kernel.chain import Chain, ChainSpec, Head
+from arco.kernel.codec import SegmentRows
 from arco.kernel.compose import Composer, FinishedMerge, residue_delta
 from arco.kernel.fold import Domain
 from arco.kernel.layers import LAYER_ROW_BYTES, Layer, joined, layer_of
@@ -23,7 +24,7 @@ from arco.kernel.pointers import PointerKeeper
 from arco.kernel.publish import Publisher, Undecided
 from arco.kernel.records import all_specs
 from arco.kernel.spec import RowKey
-from arco.kernel.state import ChainState, Loaded
+from arco.kernel.state import KEYS_SUFFIX, ChainState, Loaded
 from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure
 
 FOLD_VERSION: Final = 1
@@ -196,7 +197,11 @@ class Workshop:
         if not await write_objects(self.store, self.clock, objects):
             raise StorageUnavailable("storage did not take the merged segments")
         for item in objects:
-            if item.decoded is not None:
+            if isinstance(item.decoded, SegmentRows):
+                # Only the keys stay: the next batch asks whether names are free, rarely for what a merge rewrote.
+                keys = item.decoded.keys_alone()
+                self.loader.cache.put(item.key + KEYS_SUFFIX, keys, keys.size_bytes)
+            elif item.decoded is not None:
                 self.loader.cache.put(item.key, item.decoded, item.decoded_bytes)
 
     def _genesis(self) -> Manifest:

@@ -72,9 +72,9 @@ class CountingStore:
     async def _recorded(self, name: str, key: str, work: Awaitable[T], sent_bytes: int = 0) -> T:
         operation = Operation(name, key, sent_bytes, next(self._order))
         self.operations.append(operation)
-        # The local store answers some operations without giving way; those of one gather must still overlap here.
-        await asyncio.sleep(0)
         try:
+            # The local store answers some operations without giving way; those of one gather must still overlap here.
+            await asyncio.sleep(0)
             value = await work
             operation.result = type(value).__name__
             operation.got_bytes = len(value.body) if isinstance(value, StoredObject) else 0
@@ -84,6 +84,8 @@ class CountingStore:
             raise
         finally:
             operation.ended = next(self._order)
+            if asyncio.iscoroutine(work):
+                work.close()  # cancelled before it began, it would complain of never having been awaited
 
 
 def sequential_rounds(operations: Iterable[Operation]) -> int:

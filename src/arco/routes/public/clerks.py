@@ -7,12 +7,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from arco.core.scope import Scope
 from arco.domains.catalog import queries, rules
 from arco.domains.catalog.commands import Clerk
 from arco.domains.catalog.rows import CatalogRow, NamespaceRow, TableRow
 from arco.edge.codec import conditional, reply
 from arco.edge.context import context_of, services_of
-from arco.edge.pages import PageRequest, next_cursor, page_request
+from arco.edge.pages import EncodedPage, PageRequest, next_cursor, page_request
 from arco.kernel.reading import Snapshot
 
 READ_ERRORS: Final = (400, 404)
@@ -69,6 +70,34 @@ def cursor_after(request: Request, snapshot: Snapshot, after: str | None) -> str
     return next_cursor(request, services_of(request), context_of(request).scope, (after, snapshot.manifest_id))
 
 
+def page_key(request: Request, snapshot: Snapshot) -> tuple[Scope, bytes, str]:
+    """What an answer that depends only on the request's URL and a snapshot is kept under."""
+    # The path as it was sent: decoded, a name that holds a slash would read like another path.
+    url: bytes = request.scope["raw_path"] + b"?" + request.scope["query_string"]
+    return context_of(request).scope, url, snapshot.manifest_id
+
+
+async def shown(request: Request, build: Callable[[Snapshot | None], Awaitable[tuple[str, object]]]) -> Response:
+    """One object as of the head: `build` gives its ETag and its view; kept as long as nothing in the scope changes."""
+    snapshot = await head_of(request)
+    if snapshot is None:
+        etag, view = await build(None)
+        return await conditional(request, etag, lambda: _encoded(msgspec.json.encode(view)))
+    services = services_of(request)
+    key = page_key(request, snapshot)
+    kept = services.encoded.get(key)
+    if kept is None:
+        etag, view = await build(snapshot)
+        kept = EncodedPage(msgspec.json.encode(view), etag)
+        services.encoded.put(key, kept)
+    page = kept
+    return await conditional(request, page.etag, lambda: _encoded(page.body))
+
+
+async def _encoded(body: bytes) -> Response:
+    return reply(body)
+
+
 async def listed(request: Request, snapshot: Snapshot, build: Callable[[], Awaitable[object]]) -> Response:
     """A list page with the manifest id as its ETag; 304, and nothing read, when the caller has that manifest.
 
@@ -76,13 +105,13 @@ async def listed(request: Request, snapshot: Snapshot, build: Callable[[], Await
     """
 
     services = services_of(request)
-    key = (context_of(request).scope, str(request.url), snapshot.manifest_id)
+    key = page_key(request, snapshot)
 
     async def page() -> Response:
-        body = services.encoded.get(key)
-        if body is None:
-            body = msgspec.json.encode(await build())
-            services.encoded.put(key, body)
-        return reply(body)
+        kept = services.encoded.get(key)
+        if kept is None:
+            kept = EncodedPage(msgspec.json.encode(await build()), "")
+            services.encoded.put(key, kept)
+        return reply(kept.body)
 
     return await conditional(request, f'"{snapshot.manifest_id}"', page)

@@ -9,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arco.core.errors import InvalidInput
-from arco.domains.catalog import commands, queries
+from arco.domains.catalog import commands, queries, rules
 from arco.domains.catalog.rules import ColumnSpec
 from arco.edge.codec import decode, no_content, query_params, reply
 from arco.edge.context import idempotency_key_of, if_match_of
 from arco.edge.endpoint import Endpoint
 from arco.edge.pages import PageQuery
+from arco.kernel.reading import Snapshot
 from arco.routes.public.clerks import (
     CHANGE_ERRORS,
     CREATE_ERRORS,
@@ -23,10 +24,9 @@ from arco.routes.public.clerks import (
     clerk_of,
     cursor_after,
     etag_of,
-    head_of,
     listed,
-    one,
     pinned,
+    shown,
 )
 from arco.routes.public.views import (
     ColumnChangeRequest,
@@ -95,8 +95,12 @@ async def show(request: Request) -> Response:
     """The `ETag` changes with every change of the table or its columns."""
     catalog, schema = _parent(request)
     columns = _with_columns(query_params(request, TableQuery).include)
-    row = await queries.get_table(await head_of(request), catalog, schema, request.path_params["table"])
-    return await one(request, row, lambda: schema_table_view(row, catalog, schema, columns=columns))
+
+    async def build(snapshot: Snapshot | None) -> tuple[str, object]:
+        row = await queries.get_table(snapshot, catalog, schema, request.path_params["table"])
+        return rules.etag(row.id, row.row_version), schema_table_view(row, catalog, schema, columns=columns)
+
+    return await shown(request, build)
 
 
 async def update(request: Request) -> Response:
