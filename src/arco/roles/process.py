@@ -18,7 +18,7 @@ from arco.core.metrics import Registry
 from arco.core.offload import Offload, Threads
 from arco.core.scope import Scope
 from arco.domains.catalog.fold import CatalogDomain
-from arco.domains.catalog.tables import CATALOGS, NAMESPACES, NAMESPACES_BY_NAME, TABLES
+from arco.domains.catalog.tables import CATALOGS, NAMESPACES, TABLES
 from arco.domains.lineage.fold import LineageDomain
 from arco.kernel.cache import ObjectCache, ScopedCache
 from arco.kernel.chain import CATALOG_CHAIN, Chain
@@ -39,7 +39,7 @@ GRACE_MS: Final = 24 * 3600 * 1000
 """How long superseded objects stay; knowledge of the head is believed for a quarter of it."""
 
 
-NAMED: Final = (CATALOGS, NAMESPACES, NAMESPACES_BY_NAME, TABLES)
+NAMED: Final = (CATALOGS, NAMESPACES, TABLES)
 """The tables a look-up by name walks through."""
 
 
