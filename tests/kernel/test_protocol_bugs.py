@@ -14,12 +14,17 @@ from arco.core.paths import Key
 from arco.core.scope import Scope
 from arco.kernel import ledger as ledger_module
 from arco.kernel import pointers as pointers_module
+from arco.kernel.cache import ObjectCache, ScopedCache
+from arco.kernel.chain import CATALOG_CHAIN, Chain
 from arco.kernel.compactor import Compactor
 from arco.kernel.desk import EventDraft, UnitDraft
 from arco.kernel.envelope import decode_units
 from arco.kernel.fold import Outcome
 from arco.kernel.ledger import CompactorGone, LedgerBody, LedgerDesk
+from arco.kernel.loader import Loader
 from arco.kernel.manifest import decode_pointer
+from arco.kernel.reader import ChainReader
+from arco.kernel.state import ChainState
 from arco.storage.counting import CountingStore
 from arco.storage.memory import MemoryStore
 from arco.storage.port import (
@@ -348,6 +353,22 @@ async def test_spilled_deltas_of_our_own_are_not_read_back() -> None:
     store.forget()
     assert await reader.head() is not None
     assert not [operation for operation in store.operations if "_deltas" in operation.key]
+
+
+async def test_rows_looked_up_one_by_one_stay_with_the_question_although_the_cache_keeps_nothing() -> None:
+    machine = Machine(MemoryStore(), VirtualClock()).start()
+    await machine.submit(*(machine.unit({"action": "put", "name": f"n{index:03d}"}) for index in range(100)))
+    await machine.compactor.settle()
+    chain = Chain(machine.store, CATALOG_CHAIN)
+    loader = Loader(machine.store, ScopedCache(ObjectCache(1), "t/"), machine.shop.specs)
+    snapshot = await ChainReader(chain, loader, clock=machine.clock, grace_ms=1_000).head()
+    assert snapshot is not None
+    wanted = [f"n{index:03d}" for index in range(0, 100, 7)]
+
+    def ask(state: ChainState) -> list[str]:
+        return [row.name for name in wanted if (row := state.get(PAIRS, ("g", name))) is not None]
+
+    assert await loader.answer(snapshot.state, ask) == wanted
 
 
 # --- readers ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from arco.kernel.codec import SegmentKeys, SegmentRows, decode_parquet, decode_p
 from arco.kernel.layers import LAYER_ROW_BYTES, Layer, decode_layer
 from arco.kernel.manifest import Manifest, Page, Ref, decode_page
 from arco.kernel.spec import RowKey, TableSpec
-from arco.kernel.state import KEYS_SUFFIX, ROWS_SUFFIX, ChainState, Missing
+from arco.kernel.state import KEYS_SUFFIX, ROWS_SUFFIX, ChainState, Loaded, Missing
 from arco.storage.port import ObjectStore
 
 T = TypeVar("T")
@@ -81,12 +81,12 @@ class Loader:
                 wish.rows = wish.rows or not miss.point
         if len(wishes) == 1:
             (wish,) = wishes.values()
-            state.loaded.hold(*await self._granted(wish))
+            state.loaded.hold(*await self._granted(wish, state.loaded))
             return
-        for path, value in await asyncio.gather(*(self._granted(wish) for wish in wishes.values())):
+        for path, value in await asyncio.gather(*(self._granted(wish, state.loaded) for wish in wishes.values())):
             state.loaded.hold(path, value)
 
-    async def _granted(self, wish: "_Wish") -> tuple[str, Any]:
+    async def _granted(self, wish: "_Wish", loaded: Loaded) -> tuple[str, Any]:
         """What is to be held, and under which path: a page, a segment, or only the keys of one."""
         path = wish.ref.path
         if wish.pages:
@@ -103,7 +103,8 @@ class Loader:
         if not present:
             return path + KEYS_SUFFIX, keys
         segment = self._decoded(wish.spec, wish.ref, body or await self._bytes(path, wish.ref.sha256))
-        known: dict[RowKey, Any] = self.cache.get(path + ROWS_SUFFIX) or {}
+        # What this operation holds already stays with it, whatever the cache has dropped meanwhile.
+        known: dict[RowKey, Any] = loaded.get(path + ROWS_SUFFIX) or {}
         rows = {**known, **{key: segment.find(key) for key in present}}
         if len(rows) > _ROWS_ALONE_MAX:
             self.cache.put(path, segment, segment.size_bytes)
