@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_PLACE = re.compile(r"\b(api|compactor) http://127\.0\.0\.1:(\d+)")
+_PLACE = re.compile(r"(?:^|\s)(api|compactor) http://127\.0\.0\.1:(\d+)")
 
 
 class Server:

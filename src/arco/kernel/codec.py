@@ -149,9 +149,14 @@ class SegmentKeys:
         """Where `key` belongs at or after `low`; with `right`, after all rows whose key begins with it."""
         high = self.count
         width = len(key)
+        # Most segments lie within one value of the first column: then only the others need to be compared.
+        skip = (
+            1 if width > 1 and low < high and self._keys[0][low].as_py() == key[0] == self._keys[0][-1].as_py() else 0
+        )
+        columns, key = self._keys[skip:width], key[skip:]
         while low < high:
             middle = (low + high) // 2
-            probe = tuple(column[middle].as_py() for column in self._keys[:width])
+            probe = tuple([column[middle].as_py() for column in columns])
             if probe < key or (right and probe == key):
                 low = middle + 1
             else:

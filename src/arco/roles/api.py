@@ -32,6 +32,7 @@ from arco.query.relations import public_relations
 from arco.query.service import QueryService
 from arco.query.session import QueryLimits
 from arco.roles.health import storage_check
+from arco.roles.metering import measure_reading
 from arco.roles.process import PerScope, Process, derived_secret, domains
 from arco.roles.served import ServedRole
 from arco.routes.public.everything import API_ENDPOINTS
@@ -55,6 +56,7 @@ def build(
         log=process.log,
         lifecycle=lifecycle,
     )
+    measure_reading(process.registry, process.cache)
     endpoints = mounted(settings, process, health, environ)
     parts = AppParts(
         role=ROLE,

@@ -22,6 +22,7 @@ from arco.kernel.chain import CATALOG_CHAIN
 from arco.kernel.compactors import Compactors
 from arco.kernel.workshop import Workshop
 from arco.roles.health import storage_check
+from arco.roles.metering import measure_compaction
 from arco.roles.process import Process, domains
 from arco.roles.served import ServedRole
 from arco.routes.internal import compaction
@@ -70,6 +71,7 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> S
         authenticator=InternalCaller(settings.value("ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN"), only=settings.scope),
         body_bytes_max=BODY_BYTES_MAX,
     )
+    measure_compaction(process.registry, compactors)
     services = compaction.CompactorServices(compactors, process.clock)
     app = build_app([("", endpoint) for endpoint in endpoints], services, parts)
     return ServedRole(role=ROLE, app=app, lifecycle=lifecycle, health=health, close=compactors.stop)

@@ -1,4 +1,4 @@
-"""What the roles measure beyond requests and storage (catalog.md 10, operations.md 4): compaction and the read model."""
+"""What roles measure beyond requests and storage (catalog.md 10, operations.md 4): compaction, the read model."""
 
 from arco.core.metrics import Registry
 from arco.kernel.cache import ObjectCache

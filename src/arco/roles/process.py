@@ -28,6 +28,7 @@ from arco.kernel.records import all_specs
 from arco.storage.capabilities import Role
 from arco.storage.local import LocalStore
 from arco.storage.locate import store_from_url
+from arco.storage.metered import MeteredStore
 from arco.storage.port import ObjectStore
 from arco.storage.scoped import RoleStore, TenantStore
 
@@ -63,7 +64,7 @@ class Process(msgspec.Struct, kw_only=True):
 
     def scoped_store(self, scope: Scope, role: Role) -> ObjectStore:
         """A scope's objects as one role may use them."""
-        return RoleStore(TenantStore(self.store, scope), role)
+        return RoleStore(MeteredStore(TenantStore(self.store, scope), self.registry), role)
 
     def local_root(self, scope: Scope) -> str | None:
         """The folder of this machine that holds a scope's objects, when they are files."""

@@ -30,6 +30,7 @@ from arco.roles.served import ServedRole
 
 EXIT_STORAGE: Final = 69
 EXIT_PORT: Final = 1
+EXIT_DIED: Final = 70
 EXIT_UNFINISHED: Final = 75
 _BEAT_MS: Final = 5_000
 _PORT_HELP: Final = "Another server may be running; choose another port with --port, or 0 for any."
@@ -99,9 +100,12 @@ async def _main(
     _announce(settings, listeners)
     first_end = asyncio.create_task(asyncio.wait(serving.values(), return_when=asyncio.FIRST_COMPLETED))
     await asyncio.wait({asyncio.create_task(stop.asked.wait()), first_end}, return_when=asyncio.FIRST_COMPLETED)
+    died = [role for role, task in serving.items() if task.done() and task.exception() is not None]
     code = await _end(settings, roles, stops, serving)
     beating.cancel()
-    return code
+    for role in died:
+        process.log.error("server_died", role=role, error=repr(serving[role].exception()))
+    return EXIT_DIED if died else code
 
 
 async def _end(
