@@ -130,6 +130,8 @@ def _check_neighbours(draft: Draft) -> None:
         draft.refuse("ARCO_COMPACTOR_AUTH_MODE", "must not be none outside dev")
     if mode == "static_bearer" and not draft["ARCO_COMPACTOR_AUTH_STATIC_BEARER_TOKEN"]:
         draft.refuse("ARCO_COMPACTOR_AUTH_STATIC_BEARER_TOKEN", "required when the mode is static_bearer", "E-REQUIRED")
+    if mode == "gcp_id_token":
+        draft.refuse("ARCO_COMPACTOR_AUTH_MODE", "gcp_id_token is not offered by this build; use static_bearer")
     if draft["ARCO_COMPACTOR_GCP_METADATA_URL"] and not draft["ARCO_DEBUG"]:
         draft.refuse("ARCO_COMPACTOR_GCP_METADATA_URL", "is only allowed when ARCO_DEBUG=true")
 

@@ -68,7 +68,7 @@ UNIT_EVENTS_MAX: Final = 1_000
 
 POINTER_LAG_MAX: Final = 2_048
 """Commits the head may be ahead of the pointer before the writer waits: galloping finds it in a few rounds, and a fast
-local disk makes several hundred commits in the two seconds a pointer rests (ADR 0002)."""
+local disk makes several hundred commits in the two seconds a pointer rests (ADR 0009)."""
 
 COMMAND_DEADLINE_MS: Final = 60_000
 """How long after it was issued a command may still be folded."""

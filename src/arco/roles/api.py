@@ -8,6 +8,7 @@ from arco.clients.compactor import CompactorClient, HttpTransport, Transport
 from arco.config.settings import AUTH_DEBUG, AUTH_DEVELOPMENT, AUTH_RS256, Settings
 from arco.core.clock import Clock
 from arco.core.errors import NotFound
+from arco.core.metrics import Registry
 from arco.core.scope import Scope
 from arco.domains.catalog.queries import get_table
 from arco.domains.catalog.rows import TableRow
@@ -24,6 +25,7 @@ from arco.edge.probes import health_endpoints, metrics_endpoint
 from arco.edge.rates import Rate, RateLimits
 from arco.edge.reference import API_DESCRIPTION, reference_endpoints
 from arco.edge.tokens import BearerTokens, TokenRules
+from arco.kernel.cache import ObjectCache
 from arco.kernel.ledger import LedgerDesk
 from arco.kernel.reading import Snapshot
 from arco.kernel.records import COMMITS
@@ -32,7 +34,6 @@ from arco.query.relations import public_relations
 from arco.query.service import QueryService
 from arco.query.session import QueryLimits
 from arco.roles.health import storage_check
-from arco.roles.metering import measure_reading
 from arco.roles.process import PerScope, Process, derived_secret, domains
 from arco.roles.served import ServedRole
 from arco.routes.public.everything import API_ENDPOINTS
@@ -56,7 +57,7 @@ def build(
         log=process.log,
         lifecycle=lifecycle,
     )
-    measure_reading(process.registry, process.cache)
+    _measure(process.registry, process.cache)
     endpoints = mounted(settings, process, health, environ)
     parts = AppParts(
         role=ROLE,
@@ -203,3 +204,16 @@ def _rates(settings: Settings, clock: Clock) -> RateLimits | None:
 
 def _bytes(secret: str | bytes | None) -> bytes | None:
     return secret.encode() if isinstance(secret, str) else secret
+
+
+def _measure(registry: Registry, cache: ObjectCache) -> None:
+    """Publish how the cache of decoded objects does (catalog.md 10)."""
+    hits = registry.counter("arco_catalog_read_model_cache_hit_total", "Decoded objects found in memory").series()
+    misses = registry.counter("arco_catalog_read_model_cache_miss_total", "Decoded objects not in memory").series()
+    held = registry.gauge("arco_catalog_read_model_cache_bytes", "Bytes of decoded objects in memory").series()
+
+    def refresh() -> None:
+        hits.value, misses.value = float(cache.hits), float(cache.misses)
+        held.set(float(cache.size_bytes))
+
+    registry.before_render(refresh)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 import arco
 from arco.config.settings import Settings
 from arco.core import instant
+from arco.core.metrics import Registry
 from arco.core.scope import Scope
 from arco.edge.app import AppParts, build_app
 from arco.edge.auth import InternalCaller
@@ -22,7 +23,6 @@ from arco.kernel.chain import CATALOG_CHAIN
 from arco.kernel.compactors import Compactors
 from arco.kernel.workshop import Workshop
 from arco.roles.health import storage_check
-from arco.roles.metering import measure_compaction
 from arco.roles.process import Process, domains
 from arco.roles.served import ServedRole
 from arco.routes.internal import compaction
@@ -71,7 +71,7 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> S
         authenticator=InternalCaller(settings.value("ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN"), only=settings.scope),
         body_bytes_max=BODY_BYTES_MAX,
     )
-    measure_compaction(process.registry, compactors)
+    _measure(process.registry, compactors)
     services = compaction.CompactorServices(compactors, process.clock)
     app = build_app([("", endpoint) for endpoint in endpoints], services, parts)
     return ServedRole(role=ROLE, app=app, lifecycle=lifecycle, health=health, close=compactors.stop)
@@ -111,3 +111,18 @@ def _ready(health: Health, compactors: Compactors):  # type: ignore[no-untyped-d
         return reply(view, 200 if fine else 503)
 
     return ready
+
+
+def _measure(registry: Registry, compactors: Compactors) -> None:
+    """Publish what the compactors of this process count themselves (catalog.md 10, operations.md 4)."""
+    cycles = registry.counter("compaction_cycles_total", "Manifests published").series()
+    errors = registry.counter("compaction_errors_total", "Commits that failed").series()
+    waiting = registry.gauge("arco_visibility_lag_events", "Units that wait for a commit").series()
+
+    def refresh() -> None:
+        running = compactors.running
+        cycles.value = float(sum(one.published for one in running))
+        errors.value = float(sum(one.failed for one in running))
+        waiting.set(float(sum(one.pending_units for one in running)))
+
+    registry.before_render(refresh)

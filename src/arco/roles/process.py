@@ -5,6 +5,7 @@ runs; each role sees the store through its own capabilities.
 """
 
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
@@ -13,6 +14,7 @@ import msgspec
 
 from arco.core.clock import Clock, SystemClock
 from arco.core.entropy import Entropy, Ids, MintedIds, SystemEntropy
+from arco.core.errors import InvalidInput
 from arco.core.log import LineLog, Log, standard_output
 from arco.core.metrics import Registry
 from arco.core.offload import Offload, Threads
@@ -69,6 +71,17 @@ class Process(msgspec.Struct, kw_only=True):
     def local_root(self, scope: Scope) -> str | None:
         """The folder of this machine that holds a scope's objects, when they are files."""
         return str(self.store.root / scope.prefix) if isinstance(self.store, LocalStore) else None
+
+    def prepare_storage(self) -> None:
+        """Make the folder of a local store: a server that cannot write must not start. Raises `InvalidInput`."""
+        if not isinstance(self.store, LocalStore):
+            return
+        try:
+            self.store.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"{self.store.root} cannot be made: {error.strerror}") from error
+        if not os.access(self.store.root, os.W_OK | os.X_OK):
+            raise InvalidInput(f"{self.store.root} cannot be written by this user")
 
     def scoped_cache(self, scope: Scope) -> ScopedCache:
         """The part of the cache that belongs to a scope."""

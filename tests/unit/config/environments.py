@@ -22,7 +22,8 @@ PROD_API = DEV_API | {
     "ARCO_ENVIRONMENT": "prod",
     "ARCO_JWT_ISSUER": "https://issuer.example",
     "ARCO_JWT_AUDIENCE": "arco",
-    "ARCO_COMPACTOR_AUTH_MODE": "gcp_id_token",
+    "ARCO_COMPACTOR_AUTH_MODE": "static_bearer",
+    "ARCO_COMPACTOR_AUTH_STATIC_BEARER_TOKEN": "a-bearer-token-of-more-than-32-bytes",
     "ARCO_AUDIT_ACTOR_HMAC_KEY": KEY_B64,
     "ARCO_CURSOR_SECRET": KEY_B64,
 }
