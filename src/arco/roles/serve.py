@@ -33,7 +33,6 @@ EXIT_PORT: Final = 1
 EXIT_DIED: Final = 70
 EXIT_UNFINISHED: Final = 75
 _BEAT_MS: Final = 5_000
-_CONFIG_HELP: Final = "Set these as environment variables; docs/operations.md has an example for every role.\n"
 _PORT_HELP: Final = "Another server may be running; choose another port with --port, or 0 for any."
 
 
@@ -43,8 +42,6 @@ def run(role: str | None, overrides: Mapping[str, str]) -> int:
     settings = load(role or ALL, environ, _read_file)
     if isinstance(settings, Problems):
         sys.stderr.write(settings.text())
-        if role is not None:
-            sys.stderr.write(_CONFIG_HELP)
         return EXIT_CODE
     for warning in settings.warnings:
         sys.stderr.write(f"arco: {warning}\n")
