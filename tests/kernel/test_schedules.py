@@ -194,9 +194,12 @@ class World:
                     process.alive = False
 
     async def collect(self) -> None:
-        """Delete manifests strictly ascending, each a grace after it was superseded, never one the pointer needs."""
+        """Delete manifests strictly ascending, each a grace after the pointer passed it.
+
+        Not a grace after it was superseded: a pointer may lag, and whoever just read it begins where it points.
+        """
         chain = Chain(self.shared, CATALOG_CHAIN)
-        superseded: dict[int, float] = {}
+        passed: dict[int, float] = {}
         gone = 0
         while self.collected and self.troubled:
             await asyncio.sleep(2)
@@ -204,10 +207,10 @@ class World:
             pointer = await self.shared.get(paths.pointer("catalog"))
             if head is None or pointer is None:
                 continue
-            for number in range(gone, head.number):
-                superseded.setdefault(number, _now())
             bound = min(head.number - 1, int(decode_pointer(pointer.body).manifest_id))
-            while gone < bound and _now() - superseded[gone] > GRACE_MS / 1000:
+            for number in range(gone, bound):
+                passed.setdefault(number, _now())
+            while gone < bound and _now() - passed[gone] > GRACE_MS / 1000:
                 info = await self.shared.head(paths.manifest("catalog", gone))
                 if info is not None:
                     await self.shared.delete(info.key, when=Matches(info.version))
