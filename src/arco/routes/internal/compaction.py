@@ -24,7 +24,7 @@ from arco.edge.endpoint import Endpoint
 from arco.kernel.compactors import Compactors
 from arco.kernel.envelope import Unit, UnreadableLedgerObject, decode_units
 from arco.kernel.workshop import Workshop
-from arco.storage.port import Absent, StorageUnavailable
+from arco.storage.port import Absent, Lost, StorageUnavailable, Stored, Unsure
 
 _DOMAINS: Final = ("catalog", "lineage")
 _ALIASES: Final = {"core": "catalog", "execution": "executions", "governance": "search"}
@@ -180,11 +180,14 @@ async def _decoded_units(shop: Workshop, domain: str, path: str, content: bytes)
     try:
         return decode_units(content, name.removesuffix(".json"))
     except UnreadableLedgerObject as error:
-        # The bytes were read and can never be valid: they are put aside and the head stays as it is. Whether this
-        # copy is made matters little, the ledger keeps the original.
-        await shop.store.put(paths.quarantined(domain, name), content, when=Absent())
-        sentence = f"{path} is not a ledger object and was quarantined: {error}"
-        raise _Refusal(400, "validation_error", sentence) from error
+        # The bytes were read and can never be valid: they are put aside and the head stays as it is.
+        match await shop.store.put(paths.quarantined(domain, name), content, when=Absent()):
+            case Stored() | Lost():
+                aside = "was quarantined"
+            case Unsure():
+                # The ledger keeps the original, so a missing copy loses nothing; but it is not claimed to be there.
+                aside = "may not have been quarantined yet"
+        raise _Refusal(400, "validation_error", f"{path} is not a ledger object and {aside}: {error}") from error
 
 
 def _processed(units: Sequence[Unit], outcomes: Sequence[Any]) -> int:
