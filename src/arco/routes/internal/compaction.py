@@ -30,6 +30,7 @@ _DOMAINS: Final = ("catalog", "lineage")
 _ALIASES: Final = {"core": "catalog", "execution": "executions", "governance": "search"}
 _KNOWN: Final = ("catalog", "lineage", "search", "executions")
 _PATHS_MAX: Final = 10_000
+_TOKEN_MAX: Final = 2**63 - 1
 _FILE: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}\.json\Z")
 _BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -130,8 +131,11 @@ async def _check_lock(services: CompactorServices, scope: Scope, domain: str, bo
         raise _Refusal(400, "validation_error", f"lock_path must be {scope.prefix}{lock}")
     if body.fencing_token is None:
         raise _Refusal(400, "validation_error", "lock_path needs a fencing_token")
+    if not 0 < body.fencing_token <= _TOKEN_MAX:
+        raise _Refusal(400, "validation_error", f"fencing_token must be 1 to {_TOKEN_MAX}")
     stale = _Refusal(409, "stale_fencing_token", "Fencing token does not match current lock holder")
-    found = await services.compactors.workshop(scope).store.get(paths.Key(lock))
+    shop = services.compactors.workshop(scope)
+    found = await shop.store.get(paths.Key(lock))
     if found is None:
         raise stale
     try:
@@ -140,7 +144,10 @@ async def _check_lock(services: CompactorServices, scope: Scope, domain: str, bo
     except (msgspec.MsgspecError, ValueError) as error:
         raise stale from error
     compactor = services.compactors.of(scope)
-    if not live or record.sequence_number != body.fencing_token or compactor.epoch > body.fencing_token:
+    # The chain knows the highest token that ever published, also when this process has just begun.
+    head = await shop.chain.find()
+    epoch = max(compactor.epoch, head.manifest.epoch if head else 0)
+    if not live or record.sequence_number != body.fencing_token or epoch > body.fencing_token:
         raise stale
     compactor.epoch = body.fencing_token
 
