@@ -122,6 +122,29 @@ async def test_a_create_is_a_probe_an_append_and_two_rounds_and_its_bytes_are_bo
             assert sum(each.sent_bytes for each in creating) <= 100 * 1024
 
 
+async def bytes_of_creates(storage: str, *, empty: bool) -> float:
+    """Mean bytes of a create, over enough of them that inline deltas fill up and spill as they do for ever after."""
+    async with a_world(storage=storage) as world, world.client() as api:
+        if empty:
+            await api.post("/catalogs", json={"name": "bench"})
+            await api.post("/catalogs/bench/schemas", json={"name": "s042"})
+        world.store.forget()
+        columns = [{"name": f"c{number}", "data_type": "BIGINT"} for number in range(5)]
+        for number in range(40):
+            made = await api.post(
+                "/catalogs/bench/schemas/s042/tables", json={"name": f"flat_{number:03d}", "columns": columns}
+            )
+            assert made.status_code == 201, made.text
+        written = [each.sent_bytes for each in world.store.operations if each.name == "create"]
+        return sum(written) / 40
+
+
+async def test_the_bytes_of_a_create_are_flat_as_the_catalog_grows(tmp_path, large):
+    small = await bytes_of_creates(on_disk(tmp_path), empty=True)
+    grown = await bytes_of_creates(on_disk(large), empty=False)
+    assert grown / small <= 1.3, (small, grown)
+
+
 EVERYTHING: list[tuple[str, str, Any]] = [
     ("POST", "/catalogs", {"name": "c"}),
     ("PATCH", "/catalogs/c", {"description": "d"}),
