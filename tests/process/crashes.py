@@ -153,7 +153,7 @@ class Cycle:
         result = _ask(self.party, api, call, name, key)
         tries = 0
         while result is UNANSWERED and call != "drop" and tries < 60 and chance.random() < 0.97:
-            time.sleep(0.05)  # the process is being started again
+            _pause(0.05)  # the process is being started again
             tries += 1
             result = _ask(self.party, api, call, name, key)
             if result is False and call == "create":
@@ -204,6 +204,11 @@ def new_key(chance: random.Random) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def _pause(seconds: float) -> None:
+    """Let the load run: *when* the crash comes is what is drawn, nothing is waited for."""
+    threading.Event().wait(seconds)
+
+
 def check(cycle: Cycle, present: set[str], score: Score) -> None:
     """Everything a client was told has an explanation that ends in what is there now."""
     now = time.monotonic()
@@ -224,14 +229,14 @@ def one_cycle(party: Party, number: int, seed: int, score: Score) -> Cycle:
     chance = random.Random(f"{seed}/{number}")
     cycle = Cycle(number, party, seed)
     cycle.start()
-    time.sleep(chance.uniform(0.02, 0.5))  # the moment of the crash is what is drawn
+    _pause(chance.uniform(0.02, 0.5))
     victims = chance.sample(party.names, k=chance.choice((1, 1, 1, 2, len(party.names))))
     for victim in victims:
         party.kill(victim)
         score.kills[victim.rstrip("0123456789")] = score.kills.get(victim.rstrip("0123456789"), 0) + 1
     for victim in victims:
         score.slowest_ready_s = max(score.slowest_ready_s, party.start(victim))
-    time.sleep(chance.uniform(0.02, 0.2))  # and some load on what came back
+    _pause(chance.uniform(0.02, 0.2))  # some load on what came back
     cycle.end()
     return cycle
 
