@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arco.core.errors import CorruptData
+from arco.kernel.segments import Edits, Keys, Segment, SegmentCodec
 from arco.kernel.spec import R, RowKey, TableSpec
 
 _TYPES: Final = {
@@ -258,3 +259,33 @@ def merged(spec: TableSpec[R], old: pa.Table, edits: Sequence[tuple[RowKey, R | 
     picks.extend(range(position, segment.count))
     both = pa.concat_tables([old, table_of(spec, fresh)]).combine_chunks()
     return both.take(pa.array(picks, type=pa.int64())).combine_chunks()
+
+
+class _Parquet:
+    """Implements `SegmentCodec`: Arrow in memory, Parquet on storage."""
+
+    def of_rows(self, spec: TableSpec[Any], rows: Sequence[Any]) -> Segment:
+        return SegmentRows(spec, table_of(spec, rows))
+
+    def edited(self, segment: Segment, spec: TableSpec[Any], edits: Edits) -> Segment:
+        return SegmentRows(spec, merged(spec, segment.table, edits))
+
+    def joined(self, first: Segment, second: Segment, spec: TableSpec[Any]) -> Segment:
+        return SegmentRows(spec, pa.concat_tables([first.table, second.table]).combine_chunks())
+
+    def part(self, segment: Segment, spec: TableSpec[Any], low: int, high: int) -> Segment:
+        # Slices are copied, or a cached part would keep the whole table's buffers alive.
+        return SegmentRows(spec, segment.table.take(pa.array(range(low, high), type=pa.int64())).combine_chunks())
+
+    def encode(self, segment: Segment) -> bytes:
+        return encode_parquet(segment.table)
+
+    def decode(self, spec: TableSpec[Any], body: bytes) -> Segment:
+        return SegmentRows(spec, decode_parquet(spec, body))
+
+    def decode_keys(self, spec: TableSpec[Any], body: bytes) -> Keys:
+        return decode_parquet_keys(spec, body)
+
+
+PARQUET: Final[SegmentCodec] = _Parquet()
+"""What every real store holds."""

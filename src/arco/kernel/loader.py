@@ -13,9 +13,10 @@ from arco.core.canonical_json import sha256_hex
 from arco.core.errors import CorruptData
 from arco.core.paths import Key
 from arco.kernel.cache import ScopedCache
-from arco.kernel.codec import SegmentKeys, SegmentRows, decode_parquet, decode_parquet_keys
+from arco.kernel.codec import PARQUET
 from arco.kernel.layers import LAYER_ROW_BYTES, Layer, decode_layer
 from arco.kernel.manifest import Manifest, Page, Ref, decode_page
+from arco.kernel.segments import Keys, Segment, SegmentCodec
 from arco.kernel.spec import RowKey, TableSpec
 from arco.kernel.state import KEYS_SUFFIX, ROWS_SUFFIX, ChainState, Loaded, Missing
 from arco.storage.port import ObjectStore
@@ -51,10 +52,13 @@ class Loader:
         store: ObjectStore,
         cache: ScopedCache,
         specs: Mapping[str, TableSpec[Any]],
+        *,
+        codec: SegmentCodec = PARQUET,
     ) -> None:
         self._store = store
         self.cache = cache
         self.specs = specs
+        self.codec = codec
 
     async def answer(self, state: ChainState, ask: Callable[[ChainState], T]) -> T:
         """The answer of a pure question, loading what it misses until it can be given."""
@@ -93,11 +97,11 @@ class Loader:
             return path, await self.page(wish.ref)
         if wish.rows or self.cache.get(path) is not None:
             return path, await self.segment(wish.spec, wish.ref)
-        keys: SegmentKeys | None = self.cache.get(path + KEYS_SUFFIX)
+        keys: Keys | None = self.cache.get(path + KEYS_SUFFIX)
         body: bytes | None = None
         if keys is None:
             body = await self._bytes(path, wish.ref.sha256)
-            keys = decode_parquet_keys(wish.spec, body)
+            keys = self.codec.decode_keys(wish.spec, body)
             self.cache.put(path + KEYS_SUFFIX, keys, keys.size_bytes)
         present = [key for key in wish.keys if keys.index_of(key) is not None]
         if not present:
@@ -157,24 +161,24 @@ class Loader:
         self.cache.put(ref.path, page, len(page.refs) * _PAGE_REF_BYTES)
         return page
 
-    async def segment(self, spec: TableSpec[Any], ref: Ref) -> SegmentRows:
+    async def segment(self, spec: TableSpec[Any], ref: Ref) -> Segment:
         """The segment a ref names. Raises `CorruptData`."""
-        cached: SegmentRows | None = self.cache.get(ref.path)
+        cached: Segment | None = self.cache.get(ref.path)
         if cached is not None:
             return cached
         segment = await self.unkept(spec, ref)
         self.cache.put(ref.path, segment, segment.size_bytes)
         return segment
 
-    async def unkept(self, spec: TableSpec[Any], ref: Ref) -> SegmentRows:
+    async def unkept(self, spec: TableSpec[Any], ref: Ref) -> Segment:
         """The segment a ref names, without keeping it: for who reads much and comes once. Raises `CorruptData`."""
-        cached: SegmentRows | None = self.cache.get(ref.path)
+        cached: Segment | None = self.cache.get(ref.path)
         if cached is not None:
             return cached
         return self._decoded(spec, ref, await self._bytes(ref.path, ref.sha256))
 
-    def _decoded(self, spec: TableSpec[Any], ref: Ref, body: bytes) -> SegmentRows:
-        segment = SegmentRows(spec, decode_parquet(spec, body))
+    def _decoded(self, spec: TableSpec[Any], ref: Ref, body: bytes) -> Segment:
+        segment = self.codec.decode(spec, body)
         if segment.count != ref.rows:
             raise CorruptData(f"{ref.path} holds {segment.count} rows, not {ref.rows}")
         return segment

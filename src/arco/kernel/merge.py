@@ -6,10 +6,9 @@ collected. Segments and pages are cut when they outgrow their bound and joined w
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 import msgspec
-import pyarrow as pa
 
 from arco.core.canonical_json import sha256_hex
 from arco.core.limits import (
@@ -22,14 +21,10 @@ from arco.core.limits import (
 )
 from arco.core.offload import Offload
 from arco.core.paths import Key
-from arco.kernel.codec import SegmentRows, encode_parquet, merged, table_of
+from arco.kernel.codec import PARQUET
 from arco.kernel.manifest import Page, Ref, TableTree, encode
+from arco.kernel.segments import Edits, Segment, SegmentCodec
 from arco.kernel.spec import RowKey, TableSpec
-
-T = TypeVar("T")
-
-Edits = Sequence[tuple[RowKey, Any]]
-"""Key-ordered (key, row or None), each key once."""
 
 NameObject = Callable[[str, str], Key]
 """(table, `segment` or `page`) to a fresh key."""
@@ -53,7 +48,7 @@ class WrittenObject(msgspec.Struct, frozen=True):
 class TreeSource(Protocol):
     """Where the present objects of a tree are read."""
 
-    async def unkept(self, spec: TableSpec[Any], ref: Ref) -> SegmentRows:
+    async def unkept(self, spec: TableSpec[Any], ref: Ref) -> Segment:
         """The segment a ref names."""
         ...
 
@@ -65,8 +60,17 @@ class TreeSource(Protocol):
 class TreeMerger:
     """Applies edits to the trees of one attempt and collects the objects to write."""
 
-    def __init__(self, source: TreeSource, *, name: NameObject, offload: Offload, write: WriteObjects) -> None:
+    def __init__(
+        self,
+        source: TreeSource,
+        *,
+        name: NameObject,
+        offload: Offload,
+        write: WriteObjects,
+        codec: SegmentCodec = PARQUET,
+    ) -> None:
         self._source = source
+        self._codec = codec
         self._name = name
         self._offload = offload
         self._write = write
@@ -84,8 +88,8 @@ class TreeMerger:
         while level > 0 and len(refs) <= 1:
             if not refs:
                 return TableTree()
-            page = self._own(refs[0], Page)
-            if page is None or len(page.refs) > ROOT_FANOUT_MAX:
+            page = self._own(refs[0])
+            if not isinstance(page, Page) or len(page.refs) > ROOT_FANOUT_MAX:
                 break
             self._drop(refs[0])
             refs, level = list(page.refs), page.level
@@ -135,56 +139,52 @@ class TreeMerger:
 
     async def _leaves(self, spec: TableSpec[Any], refs: Sequence[Ref], edits: Edits) -> list[Ref]:
         if not refs:
-            table = table_of(spec, [row for _, row in edits if row is not None])
-            return await self._cut(spec, table)
+            return await self._cut(spec, self._codec.of_rows(spec, [row for _, row in edits if row is not None]))
         result: list[Ref] = []
-        carried: Any = None
+        carried: Segment | None = None
         for ref, mine in parted(refs, edits):
-            small = carried is not None and ref.rows + carried.num_rows <= SEGMENT_ROWS_TARGET
+            small = carried is not None and ref.rows + carried.count <= SEGMENT_ROWS_TARGET
             if not mine and not small:
                 if carried is not None:
                     result.extend(await self._cut(spec, carried))
                     carried = None
                 result.append(ref)
                 continue
-            segment = await self._source.unkept(spec, ref)
-            table = await self._merged(spec, segment.table, mine)
+            segment = await self._edited(spec, await self._source.unkept(spec, ref), mine)
             if carried is not None:
-                table = _joined(carried, table)
+                segment = self._codec.joined(carried, segment, spec)
                 carried = None
-            if table.num_rows < _UNDERFULL:
-                carried = table
+            if segment.count < _UNDERFULL:
+                carried = segment
             else:
-                result.extend(await self._cut(spec, table))
+                result.extend(await self._cut(spec, segment))
             if len(self.objects) > _FLUSH_AT:
                 await self.flush(keep=_FLUSH_KEEP)
         if carried is not None:
             result = await self._absorb(spec, result, carried)
         return result
 
-    async def _absorb(self, spec: TableSpec[Any], before: list[Ref], carried: Any) -> list[Ref]:
+    async def _absorb(self, spec: TableSpec[Any], before: list[Ref], carried: Segment) -> list[Ref]:
         """The last segments of a node: a small remainder joins the segment before it if both fit."""
-        if carried.num_rows == 0:
+        if carried.count == 0:
             return before
-        if before and before[-1].rows + carried.num_rows <= SEGMENT_ROWS_TARGET:
-            own = self._own(before[-1], SegmentRows)
-            neighbour = own or await self._source.unkept(spec, before[-1])
+        if before and before[-1].rows + carried.count <= SEGMENT_ROWS_TARGET:
+            neighbour = self._own(before[-1]) or await self._source.unkept(spec, before[-1])
             self._drop(before[-1])
-            return before[:-1] + await self._cut(spec, _joined(neighbour.table, carried))
+            return before[:-1] + await self._cut(spec, self._codec.joined(neighbour, carried, spec))
         return before + await self._cut(spec, carried)
 
-    async def _merged(self, spec: TableSpec[Any], table: Any, edits: Edits) -> Any:
+    async def _edited(self, spec: TableSpec[Any], segment: Segment, edits: Edits) -> Segment:
         if not edits:
-            return table
-        return await self._offload.run(lambda: merged(spec, table, edits))
+            return segment
+        return await self._offload.run(lambda: self._codec.edited(segment, spec, edits))
 
-    async def _cut(self, spec: TableSpec[Any], table: Any) -> list[Ref]:
-        pieces = _pieces(table)
-        bodies = await self._offload.run(lambda: [encode_parquet(piece) for piece in pieces])
+    async def _cut(self, spec: TableSpec[Any], segment: Segment) -> list[Ref]:
+        pieces = [self._codec.part(segment, spec, low, high) for low, high in _pieces(segment)]
+        bodies = await self._offload.run(lambda: [self._codec.encode(piece) for piece in pieces])
         return [self._segment(spec, piece, body) for piece, body in zip(pieces, bodies, strict=True)]
 
-    def _segment(self, spec: TableSpec[Any], table: Any, body: bytes) -> Ref:
-        segment = SegmentRows(spec, table)
+    def _segment(self, spec: TableSpec[Any], segment: Segment, body: bytes) -> Ref:
         key = self._name(spec.name, "segment")
         self.objects.append(WrittenObject(key, body, segment, segment.size_bytes))
         return Ref(
@@ -219,11 +219,9 @@ class TreeMerger:
         """An object this attempt made and then made superfluous need not be written."""
         self.objects = [item for item in self.objects if item.key != ref.path]
 
-    def _own(self, ref: Ref, kind: type[T]) -> T | None:
-        for item in reversed(self.objects):
-            if item.key == ref.path and isinstance(item.decoded, kind):
-                return item.decoded
-        return None
+    def _own(self, ref: Ref) -> Any | None:
+        """The decoded form of an object this attempt made and has not written yet."""
+        return next((item.decoded for item in reversed(self.objects) if item.key == ref.path), None)
 
 
 def edits_of(changes: Mapping[RowKey, Any]) -> Edits:
@@ -247,24 +245,15 @@ def parted(refs: Sequence[Ref], edits: Edits) -> list[tuple[Ref, Edits]]:
     return parts
 
 
-def _pieces(table: Any) -> list[Any]:
-    rows = table.num_rows
+def _pieces(segment: Segment) -> list[tuple[int, int]]:
+    rows, size_bytes = segment.count, segment.size_bytes
     if rows == 0:
         return []
-    fits = rows <= SEGMENT_ROWS_MAX and table.nbytes <= 2 * SEGMENT_BYTES_TARGET
-    count = 1 if fits else max(-(-rows // SEGMENT_ROWS_TARGET), -(-table.nbytes // SEGMENT_BYTES_TARGET))
-    # Slices are copied, or a cached piece would keep the whole table's buffers alive.
-    return [_copied(table.slice(low, high - low)) for low, high in _even(rows, min(count, rows))]
+    fits = rows <= SEGMENT_ROWS_MAX and size_bytes <= 2 * SEGMENT_BYTES_TARGET
+    count = 1 if fits else max(-(-rows // SEGMENT_ROWS_TARGET), -(-size_bytes // SEGMENT_BYTES_TARGET))
+    return _even(rows, min(count, rows))
 
 
 def _even(total: int, count: int) -> list[tuple[int, int]]:
     edges = [total * index // count for index in range(count + 1)]
     return list(pairwise(edges))
-
-
-def _joined(first: Any, second: Any) -> Any:
-    return pa.concat_tables([first, second]).combine_chunks()
-
-
-def _copied(table: Any) -> Any:
-    return table.take(pa.array(range(table.num_rows), type=pa.int64())).combine_chunks()

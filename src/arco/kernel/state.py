@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from arco.kernel.chain import Head
-from arco.kernel.codec import SegmentKeys, SegmentRows
 from arco.kernel.fold import NotLoaded
 from arco.kernel.layers import Layer
 from arco.kernel.manifest import Page, Ref, TableTree
+from arco.kernel.segments import Keys, Segment
 from arco.kernel.spec import R, RowKey, TableSpec
 
 EMPTY_TREE = TableTree()
@@ -144,14 +144,14 @@ class ChainState:
         ref = self._segment_for(spec, key)
         if ref is None:
             return None
-        segment: SegmentRows | None = self.loaded.get(ref.path)
+        segment: Segment | None = self.loaded.get(ref.path)
         if segment is not None:
             found: R | None = segment.find(key)
             return found
         rows: Mapping[RowKey, R] | None = self.loaded.get(ref.path + ROWS_SUFFIX)
         if rows is not None and key in rows:
             return rows[key]
-        keys: SegmentKeys | None = self.loaded.get(ref.path + KEYS_SUFFIX)
+        keys: Keys | None = self.loaded.get(ref.path + KEYS_SUFFIX)
         if keys is not None and keys.index_of(key) is None:
             return None
         raise Missing(spec, [ref], pages=False, key=key, point=True)
@@ -174,7 +174,7 @@ class ChainState:
     def _base_rows(self, spec: TableSpec[R], span: "Span") -> Iterator[tuple[RowKey, R]]:
         tree = self.tree(spec.name)
         for ref, following in self._leaves(spec, tree.refs, tree.level, span):
-            segment: SegmentRows | None = self.loaded.get(ref.path)
+            segment: Segment | None = self.loaded.get(ref.path)
             if segment is None:
                 raise Missing(spec, self._wanted(ref, following, span), pages=False, key=span.prefix)
             yield from _segment_rows(spec, segment, span)
@@ -228,7 +228,7 @@ def covering(refs: Sequence[Ref], key: RowKey) -> Ref | None:
     return refs[index]
 
 
-def _segment_rows(spec: TableSpec[R], segment: SegmentRows, span: Span) -> Iterator[tuple[RowKey, R]]:
+def _segment_rows(spec: TableSpec[R], segment: Segment, span: Span) -> Iterator[tuple[RowKey, R]]:
     low = segment.bisect(span.prefix) if span.prefix else 0
     high = segment.bisect(span.prefix, low, right=True) if span.prefix else segment.count
     if span.after is not None and span.descending:

@@ -13,16 +13,17 @@ from arco.core.limits import RESIDUE_ROWS_MAX
 from arco.core.offload import Offload
 from arco.kernel.cache import ScopedCache
 from arco.kernel.chain import Chain, ChainSpec, Head
-from arco.kernel.codec import SegmentRows
+from arco.kernel.codec import PARQUET
 from arco.kernel.compose import Composer, FinishedMerge, residue_delta
 from arco.kernel.fold import Domain
 from arco.kernel.layers import LAYER_ROW_BYTES, Layer, joined, layer_of
 from arco.kernel.loader import Loader
-from arco.kernel.manifest import Delta, Manifest, TableTree, encode
-from arco.kernel.merge import Edits, TreeMerger, WrittenObject, edits_of
+from arco.kernel.manifest import Delta, Manifest, Page, TableTree, encode
+from arco.kernel.merge import TreeMerger, WrittenObject, edits_of
 from arco.kernel.pointers import PointerKeeper
 from arco.kernel.publish import Publisher, Undecided
 from arco.kernel.records import all_specs
+from arco.kernel.segments import Edits, SegmentCodec
 from arco.kernel.spec import RowKey
 from arco.kernel.state import KEYS_SUFFIX, ChainState, Loaded
 from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure
@@ -86,6 +87,7 @@ class Workshop:
         ports: Ports,
         cache: ScopedCache,
         grace_ms: int,
+        codec: SegmentCodec = PARQUET,
     ) -> None:
         self.store = store
         self.clock = ports.clock
@@ -97,7 +99,7 @@ class Workshop:
         }
         self.specs = all_specs(domains)
         self.chain = Chain(store, chain)
-        self.loader = Loader(store, cache, self.specs)
+        self.loader = Loader(store, cache, self.specs, codec=codec)
         self.composer = Composer(chain, self.specs)
         self.publisher = Publisher(store, self.chain, self.clock, grace_ms=grace_ms)
         self.pointers = PointerKeeper(store, chain, self.clock, ports.entropy)
@@ -164,7 +166,9 @@ class Workshop:
             build = paths.segment if kind == "segment" else paths.page
             return build(self.chain.spec.name, table, state.manifest.number, f"{attempt}-{made:04d}")
 
-        merger = TreeMerger(self.loader, name=name, offload=self.offload, write=self._write_merged)
+        merger = TreeMerger(
+            self.loader, name=name, offload=self.offload, write=self._write_merged, codec=self.loader.codec
+        )
         trees = {}
         waiting: dict[str, Mapping[RowKey, Any]] = {}
         for table, changes in joined(state.layers).items():
@@ -197,12 +201,12 @@ class Workshop:
         if not await write_objects(self.store, self.clock, objects):
             raise StorageUnavailable("storage did not take the merged segments")
         for item in objects:
-            if isinstance(item.decoded, SegmentRows):
+            if isinstance(item.decoded, Page):
+                self.loader.cache.put(item.key, item.decoded, item.decoded_bytes)
+            elif item.decoded is not None:
                 # Only the keys stay: the next batch asks whether names are free, rarely for what a merge rewrote.
                 keys = item.decoded.keys_alone()
                 self.loader.cache.put(item.key + KEYS_SUFFIX, keys, keys.size_bytes)
-            elif item.decoded is not None:
-                self.loader.cache.put(item.key, item.decoded, item.decoded_bytes)
 
     def _genesis(self) -> Manifest:
         name = self.chain.spec.name

@@ -72,19 +72,26 @@ class StartedView(msgspec.Struct, frozen=True):
 async def sync_compact(request: Request) -> Response:
     """Fold the named ledger objects and publish; the answer tells each unit's outcome."""
     services = cast(CompactorServices, request.app.state.services)
+    answer, status = await folded(services, context_of(request).scope, await request.body())
+    return reply(answer, status)
+
+
+async def folded(
+    services: CompactorServices, scope: Scope, body: bytes
+) -> tuple[SyncCompactResponse | CompactorProblem, int]:
+    """The answer to a `SyncCompactRequest` and its status, below HTTP."""
     try:
-        scope = context_of(request).scope
-        body = _decoded(await request.body())
-        domain = _domain(body.domain)
-        await _check_lock(services, scope, domain, body)
-        units, size = await _units(services.compactors.workshop(scope), domain, body)
+        wanted = _decoded(body)
+        domain = _domain(wanted.domain)
+        await _check_lock(services, scope, domain, wanted)
+        units, size = await _units(services.compactors.workshop(scope), domain, wanted)
         compacted = await services.compactors.of(scope).submit(units, size)
     except _Refusal as refusal:
-        return reply(refusal.problem, refusal.status)
+        return refusal.problem, refusal.status
     except OutcomeUnknown as error:
-        return reply(CompactorProblem("outcome_unknown", error.message), 503)
+        return CompactorProblem("outcome_unknown", error.message), 503
     except StorageUnavailable as error:
-        return reply(CompactorProblem("storage_unavailable", str(error)), 503)
+        return CompactorProblem("storage_unavailable", str(error)), 503
     answer = SyncCompactResponse(
         manifest_version=compacted.manifest_version,
         commit_ulid=compacted.commit_ulid,
@@ -95,7 +102,7 @@ async def sync_compact(request: Request) -> Response:
         repair_pending=False,
         outcomes=list(compacted.outcomes),
     )
-    return reply(answer)
+    return answer, 200
 
 
 async def compact(request: Request) -> Response:
