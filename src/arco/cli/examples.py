@@ -163,5 +163,16 @@ examples:
   arco query - < question.sql
 
 relations without --data:
-  system.catalog.catalogs, .namespaces, .tables, .columns, .commits and system.lineage.edges
+  system.catalog.catalogs, .namespaces, .tables, .columns, .commits,
+  system.lineage.edges and system.access.audit
+"""
+
+AUDIT: Final = """\
+Who is a keyed hash of the user's name. Changes are there at once; refused calls, and a count by the minute of calls
+that were let in, a little later.
+
+examples:
+  arco audit                                the newest 50 events
+  arco audit --action auth_deny --since 2026-01-31
+  arco audit --actor user:0123456789abcdef0123456789abcdef --limit 500
 """

@@ -38,6 +38,7 @@ def build() -> HelpfulParser:
     _add_catalog(commands)
     _add_lineage(commands)
     _add_query(commands)
+    _add_audit(commands)
     version = _command(commands, "version", "arco.cli.server:version", "print the version of arco and its parts")
     _json(version)
     return parser
@@ -138,6 +139,17 @@ def _add_query(commands: Any) -> None:
     query.add_argument("--as-of", metavar="WHEN", help="a manifest id, or a time, UTC when it names no zone")
     query.add_argument("--format", choices=QUERY_FORMATS, help="table for people (default), json, csv")
     _client(query)
+
+
+def _add_audit(commands: Any) -> None:
+    what = "who did what, and who was refused"
+    audit = _command(commands, "audit", "arco.cli.audit:audit", what, epilog=examples.AUDIT)
+    audit.add_argument("--actor", metavar="WHO", help="user:... as shown, or anonymous")
+    audit.add_argument("--action", metavar="ACTION", help="for instance control_store_mutate or auth_deny")
+    audit.add_argument("--since", metavar="WHEN", help="at or after this time, UTC when it names no zone")
+    audit.add_argument("--until", metavar="WHEN", help="before this time")
+    audit.add_argument("--limit", type=_positive, metavar="N", default=50, help="at most N events (default 50)")
+    _client(audit)
 
 
 def _command(commands: Any, name: str, run: str, what: str, *, epilog: str = "") -> argparse.ArgumentParser:

@@ -60,9 +60,12 @@ def ensure(client: ApiClient, parts: tuple[str, ...], body: Mapping[str, Any]) -
         raise
 
 
-def listed(client: ApiClient, path: str, key: str, limit: int | None = None) -> list[Item]:
-    """The items of a list route in order, all pages of it, at most `limit`."""
-    return list(islice(_pages(client, path, key, limit), limit))
+def listed(
+    client: ApiClient, path: str, key: str, limit: int | None = None, query: Mapping[str, str] | None = None
+) -> list[Item]:
+    """The items of a list route in order, all pages of it, at most `limit`; `query` goes with every page."""
+    size = {"limit": str(min(limit or _PAGE_ROWS, _PAGE_ROWS))}
+    return list(islice(_pages(client, path, key, {**(query or {}), **size}), limit))
 
 
 def listed_if_any(client: ApiClient, path: str, key: str, limit: int | None = None) -> list[Item]:
@@ -75,8 +78,7 @@ def listed_if_any(client: ApiClient, path: str, key: str, limit: int | None = No
         raise
 
 
-def _pages(client: ApiClient, path: str, key: str, limit: int | None) -> Iterator[Item]:
-    query = {"limit": str(min(limit or _PAGE_ROWS, _PAGE_ROWS))}
+def _pages(client: ApiClient, path: str, key: str, query: dict[str, str]) -> Iterator[Item]:
     while True:
         page = client.get(path, query).json()
         yield from page[key]

@@ -11,6 +11,8 @@ from base64 import b64decode
 from collections.abc import Callable
 from typing import Any, Final
 
+from arco.core.scope import Scope
+
 Parse = Callable[[str], Any]
 """Text to value. Raises `BadValue`."""
 
@@ -202,6 +204,14 @@ def scope_id(value: str) -> str:
     if not _SCOPE_ID.match(value):
         raise BadValue(f"must match [a-z0-9][a-z0-9_-]{{0,62}} (got {shown(value)})")
     return value
+
+
+def scope_pair(value: str) -> Scope:
+    """`tenant/workspace`."""
+    tenant, slash, workspace = value.partition("/")
+    if not slash:
+        raise BadValue(f"must be tenant/workspace (got {shown(value)})")
+    return Scope(scope_id(tenant), scope_id(workspace))
 
 
 def queue_name(value: str) -> str:

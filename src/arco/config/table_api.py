@@ -12,6 +12,7 @@ from arco.config.kinds import (
     origins,
     port,
     public_pem,
+    scope_pair,
     secret,
     text,
     url,
@@ -128,6 +129,19 @@ _AUTH: Final = (
         required=OUTSIDE_DEV,
         secret=True,
         source=_CONTRACT,
+    ),
+    _api(
+        "ARCO_AUDIT_RETENTION_DAYS",
+        "How long audit events stay in a workspace's audit table.",
+        integer(1, 36_500),
+        "1 to 36500",
+        default="400",
+    ),
+    _api(
+        "ARCO_AUDIT_SCOPE",
+        "The workspace whose audit table keeps denials of callers nobody knows; without it only the log has them.",
+        scope_pair,
+        "`tenant/workspace`",
     ),
     _api(
         "ARCO_CURSOR_SECRET",

@@ -66,6 +66,17 @@ QUEUE_UNITS_MAX: Final = 16_384
 UNIT_EVENTS_MAX: Final = 1_000
 """Events of one unit: folded all or nothing in one go."""
 
+FACTS_HELD_MAX: Final = 20_000
+FACTS_HELD_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Facts a process holds until they are written together: minutes of a busy server; beyond it they are dropped."""
+
+FACTS_PER_EVENT: Final = 500
+FACTS_EVENT_BYTES: Final = 256 * 1024
+"""Facts of one ledger event: few units for many facts, none of them near what a batch may hold."""
+
+AUDIT_EXPIRED_PER_EVENT: Final = 2_000
+"""Audit rows that leave with one event: a handful of segments, however long nobody wrote."""
+
 POINTER_LAG_MAX: Final = 2_048
 """Commits the head may be ahead of the pointer before the writer waits: galloping finds it in a few rounds, and a fast
 local disk makes several hundred commits in the two seconds a pointer rests (ADR 0009)."""

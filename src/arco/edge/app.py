@@ -49,7 +49,8 @@ class AppParts(msgspec.Struct, kw_only=True):
     lifecycle: Lifecycle
     authenticator: Authenticator
     body_bytes_max: int = BODY_BYTES_MAX
-    actor_key: bytes | None = None
+    audit: AuditTrail | None = None
+    """None writes audit events to the log only."""
     cors: CorsRules | None = None
     rates: RateLimits | None = None
     access_log: bool = False
@@ -61,7 +62,7 @@ class AppParts(msgspec.Struct, kw_only=True):
 def build_app(endpoints: Sequence[Mounted], services: Any, parts: AppParts) -> Starlette:
     """The app that serves `endpoints` with `services`."""
     found = resources(endpoints)
-    audit = AuditTrail(parts.log, parts.clock, parts.ids, actor_key=parts.actor_key)
+    audit = parts.audit or AuditTrail(parts.log, parts.clock, parts.ids)
     metrics = AccessMetrics(parts.registry, contract_names=parts.role == "api")
     app = Starlette(
         routes=parts.extra_routes,

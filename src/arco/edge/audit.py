@@ -1,6 +1,9 @@
-"""Audit events of authentication as structured logs (catalog.md 5.7): best effort, denials as warnings.
+"""Audit events: a structured log line at once, and a durable row a little later (catalog.md 5.7).
 
-The actor is a keyed hash: an operator can follow one person through the log without the log naming anybody.
+The actor is a keyed hash: an operator can follow one person through the log without the log naming anybody. Rows go
+through `kernel.facts`, so nobody waits for them; changes are not noted here, they are witnessed in their own commit
+(`domains.access.fold`). Being let in is counted by the minute, so that reads cause no write each; so are denials beyond
+`DENIALS_KEPT` a minute of one actor and reason.
 """
 
 import hashlib
@@ -8,14 +11,36 @@ import hmac
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from arco.core.clock import Clock
 from arco.core.entropy import Ids
 from arco.core.instant import http_text
-from arco.core.log import Log
+from arco.core.log import Log, scrubbed
 from arco.core.scope import Scope
+from arco.domains.access.rows import AUTH_ALLOW, AUTH_DENY, AuditRow
+from arco.edge.audit_minutes import AuditMinutes
 
 ANONYMOUS: Final = "anonymous"
+JWT_VALID: Final = "jwt_valid"
+RESOURCE_CHARS_MAX: Final = 1_024
 _ACTOR_BYTES: Final = 16
+
+
+class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something somebody did or was refused. `resource_class` is what equal events are counted under: a template."""
+
+    action: str
+    actor: str
+    reason: str
+    resource: str
+    resource_class: str
+    request_id: str
+
+    @property
+    def denial(self) -> bool:
+        """True when somebody was refused."""
+        return self.action.endswith("_DENY")
 
 
 def actor_of(user: str, key: bytes | None = None) -> str:
@@ -33,36 +58,93 @@ def _hashed(user: str, key: bytes | None) -> str:
 
 
 class AuditTrail:
-    """Writes audit events to the log target `audit`."""
+    """Writes audit events to the log target `audit`, and keeps them in the workspace's audit table when it may.
 
-    def __init__(self, log: Log, clock: Clock, ids: Ids, *, actor_key: bytes | None = None) -> None:
+    `home` is the workspace that keeps denials of callers nobody knows; without one only the log has them.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        clock: Clock,
+        ids: Ids,
+        *,
+        actor_key: bytes | None = None,
+        minutes: AuditMinutes | None = None,
+        home: Scope | None = None,
+    ) -> None:
         self._log = log.bind(target="audit")
         self._clock = clock
         self._ids = ids
         self._actor_key = actor_key
+        self._minutes = minutes
+        self._home = home
 
-    def allowed(self, scope: Scope, principal: str, *, request_id: str, resource: str) -> None:
+    async def close(self) -> None:
+        """Hand over what is being counted; nothing may be noted afterwards."""
+        if self._minutes is not None:
+            await self._minutes.close()
+
+    def actor(self, principal: str) -> str:
+        """How audit shows a principal."""
+        return actor_of(principal, self._actor_key)
+
+    def allowed(self, scope: Scope, principal: str, *, request_id: str, resource: str, template: str = "") -> None:
         """Record that a caller was let in."""
-        self._log.info(
-            "auth_allowed",
-            **self._common(request_id, "AUTH_ALLOW", resource, "jwt_valid"),
-            actor=actor_of(principal, self._actor_key),
-            tenantId=scope.tenant,
-            workspaceId=scope.workspace,
+        event = AuditEvent(
+            action=AUTH_ALLOW,
+            actor=self.actor(principal),
+            reason=JWT_VALID,
+            resource=resource,
+            resource_class=template or resource,
+            request_id=request_id,
         )
+        self.note(scope, event, counted=True)
 
-    def denied(self, reason: str, *, request_id: str, resource: str) -> None:
+    def denied(self, reason: str, *, request_id: str, resource: str, template: str = "") -> None:
         """Record that a caller was turned away: `missing_token` or `invalid_token`."""
-        self._log.warning("auth_denied", **self._common(request_id, "AUTH_DENY", resource, reason), actor=ANONYMOUS)
+        event = AuditEvent(
+            action=AUTH_DENY,
+            actor=ANONYMOUS,
+            reason=reason,
+            resource=resource,
+            resource_class=template or resource,
+            request_id=request_id,
+        )
+        self.note(None, event)
 
-    def _common(self, request_id: str, action: str, resource: str, reason: str) -> dict[str, object]:
-        return {
-            "eventVersion": 1,
-            "eventId": self._ids.ulid(),
-            "timestamp": http_text(self._clock.now_ms()),
-            "requestId": request_id,
-            "action": action,
-            "resource": resource,
-            "decisionReason": reason,
-            "policyVersion": "v1",
-        }
+    def note(self, scope: Scope | None, event: AuditEvent, *, counted: bool = False) -> None:
+        """Record an event of `scope`; `counted` ones are kept as one row for each actor, class and minute."""
+        fields = {"tenantId": scope.tenant, "workspaceId": scope.workspace} if scope is not None else {}
+        resource = scrubbed(event.resource[: 2 * RESOURCE_CHARS_MAX])[:RESOURCE_CHARS_MAX]
+        event_id, now_ms = self._ids.ulid(), self._clock.now_ms()
+        write = self._log.warning if event.denial else self._log.info
+        write(
+            _NAMES.get(event.action, event.action.lower()),
+            eventVersion=1,
+            eventId=event_id,
+            timestamp=http_text(now_ms),
+            requestId=event.request_id,
+            action=event.action,
+            resource=resource,
+            decisionReason=event.reason,
+            policyVersion="v1",
+            actor=event.actor,
+            **fields,
+        )
+        home = scope or self._home
+        if self._minutes is None or home is None:
+            return
+        row = AuditRow(
+            event_id=event_id,
+            occurred_at=now_ms,
+            action=event.action,
+            actor=event.actor,
+            resource=resource,
+            decision_reason=event.reason,
+            request_id=event.request_id,
+        )
+        self._minutes.keep(home, row, resource_class=event.resource_class, counted=counted)
+
+
+_NAMES: Final = {AUTH_ALLOW: "auth_allowed", AUTH_DENY: "auth_denied"}

@@ -9,10 +9,12 @@ from starlette.requests import HTTPConnection
 from arco.core.clock import Clock
 from arco.core.entropy import Ids
 from arco.core.scope import Scope
+from arco.edge.audit import ANONYMOUS, AuditEvent, AuditTrail
+from arco.edge.endpoint import TEMPLATE_KEY
 from arco.edge.idempotency import checked_key
 from arco.edge.pages import CursorCodec, EncodedPages
 from arco.edge.refusals import Unauthenticated
-from arco.kernel.desk import Desk
+from arco.kernel.desk import DROPPED, Desk, FactSink, SignedDesk
 from arco.kernel.reading import Reader
 
 CONTEXT_KEY = "arco.context"
@@ -23,19 +25,25 @@ REQUEST_ID_KEY = "arco.request_id"
 
 
 class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, and for which workspace. `actor` is the `source` of the events the request causes."""
+    """Who asks, and for which workspace.
+
+    `actor` is the `source` of the events the request causes; `author` is the principal as audit shows it.
+    """
 
     scope: Scope
     principal: str
     groups: tuple[str, ...] = ()
     request_id: str = ""
     actor: str = ""
+    author: str = ANONYMOUS
 
 
 class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     """What the api role gives its handlers.
 
-    `query` is the SQL service (`query.service`), `lineage` the edge indexes (`domains.lineage.index_cache`) or None.
+    `query` is the SQL service (`query.service`), `lineage` the edge indexes (`domains.lineage.index_cache`) or None;
+    `facts` takes what is worth keeping and nobody waits for, `audit` is the audit trail. Handlers that write take their
+    desk from `desk_of`, which signs what they hand in.
     """
 
     clock: Clock
@@ -46,6 +54,8 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     query: Any = None
     encoded: EncodedPages = msgspec.field(default_factory=EncodedPages)
     lineage: Any = None
+    facts: FactSink = DROPPED
+    audit: AuditTrail | None = None
 
 
 def context_of(request: HTTPConnection) -> RequestContext:
@@ -59,6 +69,32 @@ def context_of(request: HTTPConnection) -> RequestContext:
 def services_of(request: HTTPConnection) -> ApiServices:
     """The services of the role that serves this request."""
     return cast(ApiServices, request.app.state.services)
+
+
+def desk_of(request: HTTPConnection) -> Desk:
+    """The desk of the request's workspace; it says of every unit who asked for it, in which request."""
+    context = context_of(request)
+    return SignedDesk(services_of(request).desk_for(context.scope), context.author, context.request_id or None)
+
+
+def audit(request: HTTPConnection, action: str, reason: str, resource: str = "") -> None:
+    """Keep an audit event of this request's caller: an action of `domains.access.rows`, why, and on what.
+
+    Changes need none, they are witnessed in their own commit. `resource` is the path when left out.
+    """
+    trail = services_of(request).audit
+    if trail is None:
+        return
+    context = context_of(request)
+    event = AuditEvent(
+        action=action,
+        actor=context.author,
+        reason=reason,
+        resource=resource or request.scope["path"],
+        resource_class=request.scope.get(TEMPLATE_KEY, ""),
+        request_id=context.request_id,
+    )
+    trail.note(context.scope, event)
 
 
 def idempotency_key_of(request: HTTPConnection) -> str | None:

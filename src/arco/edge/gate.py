@@ -77,24 +77,26 @@ class Gate:
             groups=identity.groups,
             request_id=scope[REQUEST_ID_KEY],
             actor=f"api:{identity.scope.tenant}",
+            author=self._audit.actor(identity.principal),
         )
         if self._rates is None:
             return send
         return _with_rate_headers(send, self._rates.rate.per_minute, self._rates.take(identity.scope.tenant))
 
     def _identified(self, scope: Scope, headers: Headers) -> Identity:
-        request_id, path = scope[REQUEST_ID_KEY], scope["path"]
+        request_id, path, template = scope[REQUEST_ID_KEY], scope["path"], scope[TEMPLATE_KEY]
         try:
             identity = self._authenticator.identify(headers)
         except Unauthenticated as refusal:
             reason = "missing_token" if refusal.code == "MISSING_AUTH" else "invalid_token"
-            self._audit.denied(reason, request_id=request_id, resource=path)
+            self._audit.denied(reason, request_id=request_id, resource=path, template=template)
             raise
         except (Forbidden, InvalidScopeId):
-            self._audit.denied("invalid_token", request_id=request_id, resource=path)
+            self._audit.denied("invalid_token", request_id=request_id, resource=path, template=template)
             raise
         if self._authenticator.audited:
-            self._audit.allowed(identity.scope, identity.principal, request_id=request_id, resource=path)
+            principal = identity.principal
+            self._audit.allowed(identity.scope, principal, request_id=request_id, resource=path, template=template)
         return identity
 
 

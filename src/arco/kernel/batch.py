@@ -12,7 +12,7 @@ import msgspec
 from arco.core.errors import CorruptData
 from arco.kernel.decide import UnitContext, decide
 from arco.kernel.envelope import Unit
-from arco.kernel.fold import Domain, Outcome
+from arco.kernel.fold import Domain, Outcome, Witness
 from arco.kernel.layers import Changes
 from arco.kernel.loader import Loader
 from arco.kernel.manifest import CommitInputs
@@ -42,7 +42,7 @@ async def fold_batch(
     """Fold the units in order on top of `state`, as the next manifest."""
     held = state.holding()
     for _ in range(_PASSES_MAX):
-        folded, missing = _one_pass(held, units, inputs, folding.domains)
+        folded, missing = _one_pass(held, units, inputs, folding)
         if folded is not None:
             return folded
         await folding.loader.load(held, missing)
@@ -54,10 +54,11 @@ class Folding(msgspec.Struct, frozen=True):
 
     domains: Mapping[str, Domain]
     loader: Loader
+    witnesses: Sequence[Witness] = ()
 
 
 def _one_pass(
-    state: ChainState, units: Sequence[Unit], inputs: CommitInputs, domains: Mapping[str, Domain]
+    state: ChainState, units: Sequence[Unit], inputs: CommitInputs, folding: Folding
 ) -> tuple[FoldedBatch | None, list[Missing]]:
     view = WorkingView(state)
     manifest_id = f"{state.head.next_number:020d}"
@@ -69,9 +70,9 @@ def _one_pass(
         # The commit record keeps only what is new; its positions are the indexes replay will see.
         context = UnitContext(inputs, manifest_id, sum(fresh), version)
         try:
-            outcome, new = decide(view, unit, context, domains)
+            outcome, new = decide(view, unit, context, folding.domains, witnesses=folding.witnesses)
         except Missing as miss:
-            missing.extend([miss.plain(), *_guessed(view, unit, context, domains)])
+            missing.extend([miss.plain(), *_guessed(view, unit, context, folding)])
             continue
         if new and outcome.status == "accepted" and not outcome.replayed:
             version = outcome.snapshot_version
@@ -85,13 +86,13 @@ def _one_pass(
     return FoldedBatch(tuple(outcomes), tuple(fresh), changed, counts, version), missing
 
 
-def _guessed(view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]) -> list[Missing]:
+def _guessed(view: WorkingView, unit: Unit, context: UnitContext, folding: Folding) -> list[Missing]:
     """Everything the unit misses, as far as folding it on wrong assumptions tells; the result is thrown away."""
     savepoint = view.savepoint()
     found: list[Missing] = []
     view.guesses = found
     try:
-        decide(view, unit, context, domains)
+        decide(view, unit, context, folding.domains, witnesses=folding.witnesses)
     except Exception:  # noqa: BLE001  # on wrong assumptions anything may go wrong, and nothing of it counts
         return found
     finally:

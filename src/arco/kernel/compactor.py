@@ -228,7 +228,7 @@ class Compactor:
         for _ in range(_RACES_MAX):
             state = await self._current()
             inputs = self._inputs(state)
-            folding = Folding(self._shop.domains, self._shop.loader)
+            folding = Folding(self._shop.domains, self._shop.loader, self._shop.witnesses)
             folded = await fold_batch(state, units, inputs, folding)
             if not any(folded.fresh):
                 return state, folded

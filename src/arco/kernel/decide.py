@@ -18,11 +18,13 @@ from arco.kernel.fold import (
     Domain,
     FoldContext,
     InvalidEvent,
+    Moment,
     NotLoaded,
     Outcome,
     Rejected,
     Subject,
     UnsupportedEvent,
+    Witness,
 )
 from arco.kernel.manifest import CommitInputs
 from arco.kernel.records import (
@@ -49,7 +51,14 @@ class UnitContext(msgspec.Struct, frozen=True):
     snapshot_version: int
 
 
-def decide(view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]) -> tuple[Outcome, bool]:
+def decide(
+    view: WorkingView,
+    unit: Unit,
+    context: UnitContext,
+    domains: Mapping[str, Domain],
+    *,
+    witnesses: Sequence[Witness] = (),
+) -> tuple[Outcome, bool]:
     """The unit's outcome, and whether it is new (was recorded just now). Raises `NotLoaded`."""
     known = view.get(OUTCOMES, (unit.unit_id,))
     if known is not None:
@@ -63,6 +72,10 @@ def decide(view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping
         if outcome.status != "accepted" or outcome.replayed:
             view.rollback(savepoint)
         _record(view, unit, outcome, context)
+        if not outcome.replayed:
+            moment = Moment(context.inputs.now_ms, context.inputs.fold_version, _decision_ulid(context))
+            for witness in witnesses:
+                witness.witness(view, unit, outcome, moment)
     except BaseException:
         # Recording may miss rows too: nothing of the unit stays until all of it is there.
         view.rollback(savepoint)
@@ -197,10 +210,15 @@ def _record(view: WorkingView, unit: Unit, outcome: Outcome, context: UnitContex
         _record_history(view, unit, outcome, context)
 
 
+def _decision_ulid(context: UnitContext) -> str:
+    """The commit's ULID, counted on by the unit's place in it: every commit leaves room for its units."""
+    return ulid_from_int(ulid_to_int(context.inputs.commit_ulid) + context.index)
+
+
 def _record_history(view: WorkingView, unit: Unit, outcome: Outcome, context: UnitContext) -> None:
     subject = outcome.subject
     assert subject is not None
-    commit_ulid = ulid_from_int(ulid_to_int(context.inputs.commit_ulid) + context.index)
+    commit_ulid = _decision_ulid(context)
     actor = unit.events[0].source
     view.put(
         COMMITS,

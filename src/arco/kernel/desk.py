@@ -4,11 +4,12 @@ A command builds `UnitDraft`s from what it read; a `Desk` names them, appends th
 The kernel's implementation is `kernel.ledger.LedgerDesk`; nothing else may write.
 """
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from arco.core.scope import Scope
 from arco.kernel.envelope import Claim
 from arco.kernel.fold import Outcome
 
@@ -28,6 +29,11 @@ class UnitDraft(msgspec.Struct, frozen=True, kw_only=True):
     domain: str
     events: tuple[EventDraft, ...]
     claim: Claim | None = None
+    actor: str | None = None
+    """Who asked for it, as audit shows people: a keyed hash. None when only the `source` is known."""
+    trace_id: str | None = None
+    lasting: bool = False
+    """True for what has happened anyway: it may be folded however late."""
 
 
 class Desk(Protocol):
@@ -41,3 +47,54 @@ class Desk(Protocol):
         whether the units were or will be folded.
         """
         ...
+
+
+class SignedDesk(msgspec.Struct, frozen=True):
+    """A desk that says of every unit who asked for it, and in which request."""
+
+    desk: Desk
+    actor: str
+    trace_id: str | None
+
+    async def submit(self, units: Sequence[UnitDraft], *, source: str) -> list[Outcome]:
+        """Hand the units in, signed. See `Desk.submit`."""
+        signed = [msgspec.structs.replace(unit, actor=self.actor, trace_id=self.trace_id) for unit in units]
+        return await self.desk.submit(signed, source=source)
+
+
+FACT_BYTES: Final = 400
+"""What a fact is taken to weigh when nobody says."""
+
+
+class FactKind(msgspec.Struct, frozen=True):
+    """A kind of fact: its name in metrics, its domain, and the event that facts of it become at a time (ms)."""
+
+    name: str
+    domain: str
+    event: Callable[[Sequence[Any], int], EventDraft]
+
+
+class FactSink(Protocol):
+    """Where facts are left to be written later."""
+
+    def add(self, scope: Scope, kind: FactKind, fact: Any, *, size_bytes: int = FACT_BYTES) -> bool:
+        """Leave a fact, which must have an id of its own. False when it was dropped for load; never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is held; what cannot be written in time is lost, and said to be."""
+        ...
+
+
+class _Dropped:
+    """A sink that keeps nothing."""
+
+    def add(self, scope: Scope, kind: FactKind, fact: Any, *, size_bytes: int = FACT_BYTES) -> bool:
+        return False
+
+    async def close(self) -> None:
+        return
+
+
+DROPPED: Final[FactSink] = _Dropped()
+"""Where facts go when nobody keeps them."""

@@ -1,8 +1,8 @@
 """The ledger envelope: immutable fact-candidates, and the units they come in (catalog.md 2.8).
 
 A ledger object is NDJSON, one envelope a line; a pretty-printed single-event object of the contracts reads
-just as well. Fields beyond the contract (`event_id`, `unit_id`, `deadline_ms`, `claim`, `base_row_version`) are
-absent in old objects: their event id is the object's name and each event is a unit of its own.
+just as well. Fields beyond the contract (`event_id`, `unit_id`, `deadline_ms`, `claim`, `base_row_version`,
+`actor`) are absent in old objects: their event id is the object's name and each event is a unit of its own.
 """
 
 import json
@@ -39,6 +39,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: int | None = None
     claim: Claim | None = None
     base_row_version: int | None = None
+    actor: str | None = None
 
 
 class Unit(msgspec.Struct, frozen=True):

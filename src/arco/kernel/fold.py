@@ -6,11 +6,11 @@ its savepoint, so a fold must not catch it and must have no effect but through t
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from arco.kernel.envelope import Envelope
+from arco.kernel.envelope import Envelope, Unit
 from arco.kernel.spec import R, RowKey, TableSpec
 
 
@@ -131,3 +131,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     snapshot_version: int = 0
     replayed: bool = False
     final: bool = True
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """When a unit was decided; all of it is in the commit record. `decision_ulid` belongs to this decision alone."""
+
+    now_ms: int
+    fold_version: int
+    decision_ulid: str
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """A domain that also keeps rows about the units of others, in the very commit that decides them."""
+
+    def witness(self, view: View, unit: Unit, outcome: Outcome, moment: Moment) -> None:
+        """Note how a unit was decided for the first time, accepted or not. Pure. Raises `NotLoaded`."""
+        ...

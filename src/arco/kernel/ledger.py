@@ -107,12 +107,14 @@ class LedgerDesk:
                     idempotency_key=event_key(event.event_type, event.event_version, payload),
                     occurred_at=instant.stored_text(now_ms),
                     source=source,
+                    trace_id=draft.trace_id,
                     payload=msgspec.Raw(msgspec.json.encode(payload)),
                     event_id=event_id,
                     unit_id=ids[0] if len(ids) > 1 else None,
-                    deadline_ms=now_ms + COMMAND_DEADLINE_MS,
+                    deadline_ms=None if draft.lasting else now_ms + COMMAND_DEADLINE_MS,
                     claim=draft.claim,
                     base_row_version=event.base_row_version,
+                    actor=draft.actor,
                 )
             )
         return Unit(tuple(events))

@@ -137,7 +137,7 @@ class Verifier:
         for index, committed in enumerate(record.units):
             unit = Unit(committed.events)
             context = UnitContext(record.inputs, head.manifest.manifest_id, index, version)
-            outcome, fresh = decide(view, unit, context, self._domains)
+            outcome, fresh = decide(view, unit, context, self._domains, witnesses=self._shop.witnesses)
             if not fresh or outcome != committed.outcome:
                 self._differs(f"unit {unit.unit_id} in manifest {head.number}: {outcome} is not {committed.outcome}")
             if outcome.status == "accepted" and not outcome.replayed:

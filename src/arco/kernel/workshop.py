@@ -15,7 +15,7 @@ from arco.kernel.cache import ScopedCache
 from arco.kernel.chain import Chain, ChainSpec, Head
 from arco.kernel.codec import PARQUET
 from arco.kernel.compose import Composer, FinishedMerge, residue_delta
-from arco.kernel.fold import Domain
+from arco.kernel.fold import Domain, Witness
 from arco.kernel.layers import LAYER_ROW_BYTES, Layer, joined, layer_of
 from arco.kernel.loader import Loader
 from arco.kernel.manifest import Delta, Manifest, Page, TableTree, encode
@@ -28,7 +28,9 @@ from arco.kernel.spec import RowKey
 from arco.kernel.state import KEYS_SUFFIX, ChainState, Loaded
 from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure
 
-FOLD_VERSION: Final = 1
+FOLD_VERSION: Final = 2
+"""What folding means: 2 since decisions are witnessed (audit). Recorded in every commit, so that old ones replay."""
+
 _SCATTER_SEGMENTS: Final = 32
 _SCATTER_ROWS: Final = 16
 _WRITE_TRIES: Final = 6
@@ -97,6 +99,8 @@ class Workshop:
         self.domains: Mapping[str, Domain] = {
             event_type: domain for domain in domains for event_type in domain.event_types
         }
+        self.ledger_domains = frozenset(domain.name for domain in domains if domain.event_types)
+        self.witnesses = tuple(domain for domain in domains if isinstance(domain, Witness))
         self.specs = all_specs(domains)
         self.chain = Chain(store, chain)
         self.loader = Loader(store, cache, self.specs, codec=codec)

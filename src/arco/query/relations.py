@@ -30,6 +30,7 @@ SOURCES: Final[Mapping[str, str]] = {
     "system.catalog.columns": "columns",
     "system.catalog.commits": "commits",
     "system.lineage.edges": "lineage_edges",
+    "system.access.audit": "audit",
 }
 """Public SQL name -> name of the table in the chain."""
 

@@ -34,6 +34,7 @@ from arco.query.relations import public_relations
 from arco.query.service import QueryService
 from arco.query.session import QueryLimits
 from arco.roles.health import storage_check
+from arco.roles.keeping import audit_trail, keep_facts
 from arco.roles.process import PerScope, Process, derived_secret, domains
 from arco.roles.served import ServedRole
 from arco.routes.public.everything import API_ENDPOINTS
@@ -68,7 +69,7 @@ def build(
         lifecycle=lifecycle,
         authenticator=authenticator(settings, process.clock),
         body_bytes_max=settings.value("ARCO_MAX_BODY_BYTES"),
-        actor_key=_bytes(settings.value("ARCO_AUDIT_ACTOR_HMAC_KEY")),
+        audit=services.audit,
         cors=_cors(settings),
         rates=_rates(settings, process.clock),
     )
@@ -76,6 +77,9 @@ def build(
 
     async def close() -> None:
         services.query.close()
+        if services.audit is not None:
+            await services.audit.close()
+        await services.facts.close()
         if http is not None:
             await http.close()
 
@@ -119,14 +123,18 @@ def make_services(settings: Settings, process: Process, transport: Any) -> ApiSe
             on_receipt=lambda manifest_id: readers(scope).expect(manifest_id),
         )
 
+    desks = PerScope(desk)
+    facts = keep_facts(process, desks, readers)
     return ApiServices(
         clock=process.clock,
         ids=process.ids,
         reader_for=readers,
-        desk_for=PerScope(desk),
+        desk_for=desks,
         cursors=CursorCodec(_cursor_secret(settings, process)),
         query=_query_service(settings, process),
         lineage=IndexCache(process.clock, process.offload, process.log),
+        facts=facts,
+        audit=audit_trail(settings, process, facts),
     )
 
 

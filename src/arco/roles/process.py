@@ -19,6 +19,7 @@ from arco.core.log import LineLog, Log, standard_output
 from arco.core.metrics import Registry
 from arco.core.offload import Offload, Threads
 from arco.core.scope import Scope
+from arco.domains.access.fold import AccessDomain
 from arco.domains.catalog.fold import CatalogDomain
 from arco.domains.catalog.tables import CATALOGS, NAMESPACES, TABLES
 from arco.domains.lineage.fold import LineageDomain
@@ -48,7 +49,7 @@ NAMED: Final = (CATALOGS, NAMESPACES, TABLES)
 
 def domains() -> tuple[Any, ...]:
     """The domains of the compactor's chain."""
-    return (CatalogDomain(), LineageDomain())
+    return (CatalogDomain(), LineageDomain(), AccessDomain())
 
 
 class Process(msgspec.Struct, kw_only=True):

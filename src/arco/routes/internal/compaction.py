@@ -26,7 +26,6 @@ from arco.kernel.envelope import Unit, UnreadableLedgerObject, decode_units
 from arco.kernel.workshop import Workshop
 from arco.storage.port import Absent, Lost, StorageUnavailable, Stored, Unsure
 
-_DOMAINS: Final = ("catalog", "lineage")
 _ALIASES: Final = {"core": "catalog", "execution": "executions", "governance": "search"}
 _KNOWN: Final = ("catalog", "lineage", "search", "executions")
 _PATHS_MAX: Final = 10_000
@@ -82,9 +81,10 @@ async def folded(
     """The answer to a `SyncCompactRequest` and its status, below HTTP."""
     try:
         wanted = _decoded(body)
-        domain = _domain(wanted.domain)
+        shop = services.compactors.workshop(scope)
+        domain = _domain(wanted.domain, shop)
         await _check_lock(services, scope, domain, wanted)
-        units, size = await _units(services.compactors.workshop(scope), domain, wanted)
+        units, size = await _units(shop, domain, wanted)
         compacted = await services.compactors.of(scope).submit(units, size)
     except _Refusal as refusal:
         return refusal.problem, refusal.status
@@ -120,9 +120,9 @@ def _decoded(body: bytes) -> SyncCompactRequest:
         raise _Refusal(400, "validation_error", str(error)) from error
 
 
-def _domain(text: str) -> str:
+def _domain(text: str, shop: Workshop) -> str:
     domain = _ALIASES.get(text, text)
-    if domain not in _DOMAINS:
+    if domain not in shop.ledger_domains:
         if domain in _KNOWN and domain != "executions":
             raise _Refusal(501, "not_implemented", f"Domain '{text}' has no events to compact")
         raise _Refusal(400, "unsupported_domain", f"Domain '{text}' is not supported for sync compaction")

@@ -12,7 +12,7 @@ from arco.domains.catalog import queries, rules
 from arco.domains.catalog.commands import Clerk
 from arco.domains.catalog.rows import CatalogRow, NamespaceRow, TableRow
 from arco.edge.codec import conditional, reply
-from arco.edge.context import context_of, services_of
+from arco.edge.context import context_of, desk_of, services_of
 from arco.edge.pages import EncodedPage, PageRequest, next_cursor, page_request
 from arco.kernel.reading import Snapshot
 
@@ -27,7 +27,7 @@ def clerk_of(request: Request) -> Clerk:
     services = services_of(request)
     context = context_of(request)
     return Clerk(
-        desk=services.desk_for(context.scope),
+        desk=desk_of(request),
         reader=services.reader_for(context.scope),
         clock=services.clock,
         ids=services.ids,

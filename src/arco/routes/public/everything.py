@@ -4,6 +4,7 @@ from typing import Final
 
 from arco.edge.endpoint import Endpoint
 from arco.routes.public import (
+    audit,
     catalogs,
     history,
     inventory,
@@ -24,6 +25,7 @@ API_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *namespaces.routes,
     *namespace_tables.routes,
     *history.routes,
+    *audit.routes,
     *lineage.routes,
     *query.ENDPOINTS,
     *outcomes.routes,

@@ -25,7 +25,7 @@ from arco.domains.lineage.queries import (
 from arco.domains.lineage.rows import EdgeRow
 from arco.domains.lineage.rules import DEFAULT_EDGE_TYPE, NewEdge
 from arco.edge.codec import decode, query_params, reply
-from arco.edge.context import context_of, services_of
+from arco.edge.context import context_of, desk_of, services_of
 from arco.edge.endpoint import Endpoint
 
 DEPTH_MAX: Final = 64
@@ -109,7 +109,7 @@ async def add(request: Request) -> Response:
         for edge in body.edges
     )
     context, services = context_of(request), services_of(request)
-    clerk = Clerk(services.desk_for(context.scope), services.clock)
+    clerk = Clerk(desk_of(request), services.clock)
     return reply(AddedEdgesView(await add_edges(clerk, AddEdges(edges), actor=context.actor)), 201)
 
 
