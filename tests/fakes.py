@@ -224,7 +224,9 @@ class MemoryWorkspace:
                 Envelope(
                     event_type=event.event_type,
                     event_version=event.event_version,
-                    idempotency_key=event_key(event.event_type, event.event_version, event.payload),
+                    idempotency_key=event_key(
+                        event.event_type, event.event_version, msgspec.to_builtins(event.payload)
+                    ),
                     occurred_at=stored_text(self.clock.ms),
                     source=source,
                     payload=msgspec.Raw(msgspec.json.encode(event.payload)),
@@ -236,3 +238,7 @@ class MemoryWorkspace:
                 for event_id, event in zip(ids, draft.events, strict=True)
             )
         )
+
+
+def _plain(payload: Any) -> Any:
+    return msgspec.to_builtins(payload)

@@ -110,6 +110,7 @@ SUCCESSES: list[tuple[str, str, int, dict[str, Any]]] = [
     ("PUT", "/namespaces/sales/tables/t", 200, {"json": {"description": "d"}}),
     ("DELETE", "/namespaces/sales/tables/t", 204, {}),
     ("GET", "/history", 200, {"params": {"limit": 3}}),
+    ("GET", "/audit", 200, {"params": {"limit": 2}}),
     ("POST", "/lineage/edges", 201, {"json": {"edges": [{"source_id": "b", "target_id": "c"}]}}),
     ("GET", "/lineage/b", 200, {}),
     ("GET", "/lineage/b", 200, {"params": {"depth": "all", "direction": "upstream", "limit": 1}}),

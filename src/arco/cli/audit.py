@@ -19,7 +19,7 @@ def audit(args: Namespace, terminal: Terminal) -> int:
     wanted = {"actor": args.actor, "action": args.action and args.action.upper(), **times}
     query = {name: value for name, value in wanted.items() if value}
     with client_of(args) as client, terminal.step("reading the audit log"):
-        events = listed(client, "/audit", "events", args.limit, query)
+        events = listed(client, "/audit", "events", args.limit, query=query)
     if terminal.as_json:
         terminal.document({"events": events})
         return OK

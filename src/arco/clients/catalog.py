@@ -61,7 +61,7 @@ def ensure(client: ApiClient, parts: tuple[str, ...], body: Mapping[str, Any]) -
 
 
 def listed(
-    client: ApiClient, path: str, key: str, limit: int | None = None, query: Mapping[str, str] | None = None
+    client: ApiClient, path: str, key: str, limit: int | None = None, *, query: Mapping[str, str] | None = None
 ) -> list[Item]:
     """The items of a list route in order, all pages of it, at most `limit`; `query` goes with every page."""
     size = {"limit": str(min(limit or _PAGE_ROWS, _PAGE_ROWS))}

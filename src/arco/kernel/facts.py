@@ -1,9 +1,9 @@
 """Facts worth keeping that nobody waits for: audit events, query logs. They are written together, after the fact.
 
-Leaving one never blocks and never fails a request: a fact is put into a bounded buffer, or dropped and counted when that
-is full. About once a second what a workspace has gathered becomes one ledger object and is folded like any unit; with
-nothing gathered nothing happens at all. Facts carry their own ids and folding keeps each once, so what could not be
-shown to be written is simply written again. Lost is at most what was gathered since the last writing when a process
+Leaving one never blocks and never fails a request: a fact is put into a bounded buffer, or dropped and counted when
+that is full. About once a second what a workspace has gathered becomes one ledger object and is folded like any unit;
+with nothing gathered nothing happens at all. Facts carry their own ids and folding keeps each once, so what could not
+be shown to be written is simply written again. Lost is at most what was gathered since the last writing when a process
 dies, and what storage refused until the patience with it ran out; an orderly end writes everything first.
 """
 
@@ -49,6 +49,7 @@ class _Gathered:
 
     def __init__(self) -> None:
         self.facts: list[_Fact] = []
+        self.turn = asyncio.Lock()
         self.tries = 0
         self.rests_until_ms = 0
 
@@ -77,7 +78,7 @@ class LazyFacts:
         self._held = 0
         self._held_bytes = 0
         self._task: asyncio.Task[None] | None = None
-        self._hurry = asyncio.Event()
+        self._closed = False
         self._gate = asyncio.Semaphore(SCOPES_AT_ONCE)
 
     @property
@@ -88,7 +89,7 @@ class LazyFacts:
     def add(self, scope: Scope, kind: FactKind, fact: Any, *, size_bytes: int = FACT_BYTES) -> bool:
         """Leave a fact to be written later. See `FactSink.add`."""
         full = self._held >= FACTS_HELD_MAX or self._held_bytes + size_bytes > FACTS_HELD_BYTES_MAX
-        if full or self._hurry.is_set():
+        if full or self._closed:
             self._results.series(kind.name, "dropped").inc()
             return False
         self._gathered.setdefault(scope, _Gathered()).facts.append(_Fact(kind, fact, size_bytes))
@@ -98,55 +99,48 @@ class LazyFacts:
             self._task = asyncio.get_running_loop().create_task(self._run())
         return True
 
+    async def flush(self) -> None:
+        """Write what is held now, without waiting for more to come."""
+        await asyncio.gather(*(self._written(scope) for scope in list(self._gathered)))
+
     async def close(self) -> None:
-        """Write what is held; what cannot be written in time is lost, and said to be."""
-        self._hurry.set()
+        """Write what is held; what cannot be written in time is lost, and said to be. Nothing is taken any more."""
+        self._closed = True
         if self._task is not None:
-            await asyncio.wait({self._task}, timeout=CLOSE_MS / 1000)
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.flush(), CLOSE_MS / 1000)
         for scope in list(self._gathered):
             self._give_up(self._gathered.pop(scope).facts, "the process ended before they were written")
 
     async def _run(self) -> None:
         while self._gathered:
-            await self._linger()
+            await self._clock.sleep_ms(self._linger_ms)
             now_ms = self._clock.steady_ms()
-            hurry = self._hurry.is_set()
-            due = [scope for scope, one in self._gathered.items() if hurry or one.rests_until_ms <= now_ms]
+            due = [scope for scope, one in self._gathered.items() if one.rests_until_ms <= now_ms]
             await asyncio.gather(*(self._written(scope) for scope in due))
-            if hurry:
-                break
         self._task = None
-
-    async def _linger(self) -> None:
-        sleep = asyncio.ensure_future(self._clock.sleep_ms(self._linger_ms))
-        hurry = asyncio.ensure_future(self._hurry.wait())
-        try:
-            await asyncio.wait({sleep, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            hurry.cancel()
 
     async def _written(self, scope: Scope) -> None:
         """Write what a workspace has gathered; what could not be shown to be written is kept for the next time."""
         gathered = self._gathered[scope]
-        taken, gathered.facts = gathered.facts, []
-        try:
-            async with self._gate:
-                await self._submit(scope, taken)
-        except asyncio.CancelledError:
-            gathered.facts = taken + gathered.facts
-            raise
-        except (ArcoError, StorageUnavailable) as error:
-            self._keep(gathered, taken, error)
-        except Exception as error:  # noqa: BLE001  # a mistake in one kind of fact must not end the writing of all
-            self._give_up(taken, f"{type(error).__name__}: {error}")
-        else:
-            gathered.tries = gathered.rests_until_ms = 0
-        if not gathered.facts:
-            del self._gathered[scope]
+        async with gathered.turn, self._gate:
+            taken, gathered.facts = gathered.facts, []
+            try:
+                if taken:
+                    await self._submit(scope, taken)
+            except asyncio.CancelledError:
+                gathered.facts = taken + gathered.facts
+                raise
+            except (ArcoError, StorageUnavailable) as error:
+                self._keep(gathered, taken, error)
+            except Exception as error:  # noqa: BLE001  # a mistake in one kind of fact must not end the writing of all
+                self._give_up(taken, f"{type(error).__name__}: {error}")
+            else:
+                gathered.tries = gathered.rests_until_ms = 0
+            if not gathered.facts and self._gathered.get(scope) is gathered:
+                del self._gathered[scope]
 
     async def _submit(self, scope: Scope, facts: Sequence[_Fact]) -> None:
         # A question about a workspace that nobody ever wrote to must not bring it into being.

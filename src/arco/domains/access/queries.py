@@ -44,19 +44,15 @@ async def audit_page(snapshot: Snapshot | None, wanted: AuditFilter, *, limit: i
         return AuditPage([])
     begin = after if after is not None else _before(wanted.until_ms)
     end = _before(wanted.since_ms) or ""
-    found: list[AuditRow] = []
     step = limit + 1 if wanted.actor is wanted.action is None else _STEP
+    found: list[AuditRow] = []
     for _ in range(ROWS_LOOKED_AT_MAX // _STEP):
-        start = None if begin is None else (begin,)
-        rows = await snapshot.scan(AUDIT, after=start, limit=step, descending=True)
-        for row in rows:
-            if row.event_id < end:
-                return AuditPage(found)
-            if wanted.admits(row):
-                if len(found) == limit:
-                    return AuditPage(found, found[-1].event_id)
-                found.append(row)
-        if len(rows) < step:
+        rows = await snapshot.scan(AUDIT, after=None if begin is None else (begin,), limit=step, descending=True)
+        late_enough = [row for row in rows if row.event_id >= end]
+        found += [row for row in late_enough if wanted.admits(row)]
+        if len(found) > limit:
+            return AuditPage(found[:limit], found[limit - 1].event_id)
+        if len(late_enough) < step:
             return AuditPage(found)
         begin = rows[-1].event_id
     return AuditPage(found, begin)

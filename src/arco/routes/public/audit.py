@@ -112,8 +112,8 @@ routes: Final = [
         handler=show,
         summary="List who did what, and who was refused",
         description=(
-            "The actor is a keyed hash of the user. Being let in is counted by the minute and route; everything else is "
-            "one event each. Also in SQL, as `system.access.audit`."
+            "The actor is a keyed hash of the user. Being let in is counted by the minute and route; everything else "
+            "is one event each. Also in SQL, as `system.access.audit`."
         ),
         tag="audit",
         query=AuditQuery,
