@@ -155,7 +155,7 @@ async def test_trouble_makes_the_pauses_longer_and_ends_in_a_counted_loss():
 
 async def test_a_mistake_in_one_kind_of_fact_does_not_end_the_writing_of_others():
     world = World()
-    bad = FactKind("notes", "access", lambda _facts, _now: EventDraft(event_type=1, event_version=1, payload=1 / 0))
+    bad = FactKind("notes", "access", lambda _facts, _now: EventDraft(event_type="bad", event_version=1, payload=1 / 0))
     world.facts.add(SCOPE, bad, "bad")
     await world.clock.a_second()
     assert world.count("lost") == 1
