@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+from tests.delta_logs import creation
 
 from .documented import types_of
 from .world import PREFIX, World, a_table, a_world
@@ -126,11 +127,23 @@ async def test_every_operation_succeeds_with_an_answer_of_its_schema(world, stoo
         answer = await stood.request(method, path, **how)
         assert answer.status_code == status, (method, path, answer.text)
     await an_outcome(world, stood)
+    await a_delta_commit(stood)
     # Probes, pages and their files.
     for path in (path for _, path in document.operations() if not path.startswith(PREFIX)):
         assert (await stood.get(f"http://localhost{path}")).status_code == 200, path
     done = {(method, path) for method, path, status in document.seen if status < 300}
     assert document.operations() == done
+
+
+async def a_delta_commit(api: httpx.AsyncClient) -> None:
+    """Stage, commit and look; `tests/http/test_delta.py` has the refusals."""
+    table = (await api.get("/namespaces/sales/tables/orders")).json()
+    path = f"/delta/tables/{table['id']}"
+    staged = (await api.post(f"{path}/commits/stage", json={"payload": creation()})).json()
+    body = {"read_version": -1, **staged}
+    made = await api.post(f"{path}/commits", json=body, headers={"Idempotency-Key": KEY})
+    assert made.status_code == 200, made.text
+    assert (await api.get(path)).json()["latest_version"] == 0
 
 
 async def an_outcome(world: World, api: httpx.AsyncClient) -> None:

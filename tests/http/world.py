@@ -30,6 +30,11 @@ class LeavingClock(SystemClock):
     """The machine's clock, until somebody leaves: then nobody sleeps any more."""
 
     leaving = False
+    ahead_ms = 0
+
+    def now_ms(self) -> int:
+        """The wall's time, and what a test added to it."""
+        return super().now_ms() + self.ahead_ms
 
     async def sleep_ms(self, duration_ms: int) -> None:
         """Sleep, unless everybody leaves."""

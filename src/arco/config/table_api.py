@@ -231,6 +231,13 @@ _LIMITS: Final = (
     _api("ARCO_QUERY_TIMEOUT_SECS", "How long a SQL statement may run.", integer(1), "> 0", default="10"),
     _api("ARCO_QUERY_MEMORY_MB", "Memory of one SQL worker.", integer(1), "> 0", default="512"),
     _api("ARCO_QUERY_WORKERS", "SQL workers of one process.", integer(1), "> 0", default="2"),
+    _api(
+        "ARCO_REPAIR_INTERVAL_SECS",
+        "How often what callers left in the middle (Delta commits, transactions) is finished; 0 is never.",
+        integer(0, 3600),
+        "0 to 3600",
+        default="60",
+    ),
     _api("ARCO_RATE_DEFAULT_PER_MIN", "Requests a minute of one tenant.", integer(1), "> 0", default="500"),
     _api("ARCO_RATE_URL_MINT_PER_MIN", "Signed URLs a minute of one tenant.", integer(1), "> 0", default="100"),
     _api("ARCO_RATE_BURST", "Requests of one tenant at once.", integer(1), "> 0", default="50"),

@@ -95,3 +95,9 @@ SQL_DATA_TABLES_MAX: Final = 25
 SQL_DATA_FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 SQL_DATA_TOTAL_BYTES_MAX: Final = 256 * 1024 * 1024
 """SQL endpoints (catalog.md 7)."""
+
+DELTA_PAYLOAD_BYTES_MAX: Final = 5 * 1024 * 1024
+"""Request body of the Delta routes, and with it a staged payload (compatibility.md: 5 MiB)."""
+
+DELTA_RESERVATION_MS: Final = 300_000
+"""How long a Delta version is left to the request that reserved it before anybody may finish it (catalog.md 4.10)."""

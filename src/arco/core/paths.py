@@ -10,6 +10,9 @@ Key = NewType("Key", str)
 """A scope-relative object key."""
 
 READY_CHECK: Final = Key("__arco/ready-check")
+DELTA_FOLDERS: Final = ("tables/", "warehouse/")
+"""Where tables whose commits are coordinated may lie: folders that hold nothing of the control plane."""
+
 ROOT_MANIFEST: Final = Key("manifests/root.manifest.json")
 
 
@@ -80,3 +83,28 @@ def delta(chain: str, number: int, attempt: str, index: int) -> Key:
 def quarantined(domain: str, name: str) -> Key:
     """Where ledger bytes that cannot be read are put aside."""
     return Key(f"quarantine/{domain}/{name}")
+
+
+def delta_staged(table_id: str, ulid: str) -> Key:
+    """A staged payload of a Delta commit."""
+    return Key(f"{delta_staging(table_id)}{ulid}.json")
+
+
+def delta_staging(table_id: str) -> str:
+    """Where a table's staged payloads lie, with the trailing slash."""
+    return f"delta/staging/{table_id}/"
+
+
+def delta_root(table_id: str) -> str:
+    """The folder of a Delta table that was registered without a location."""
+    return f"tables/{table_id}"
+
+
+def delta_log(table_root: str, version: int) -> Key:
+    """The log file of one version of a Delta table; creating it is the commit."""
+    return Key(f"{table_root}/_delta_log/{version:020d}.json")
+
+
+def delta_last_checkpoint(table_root: str) -> Key:
+    """Where Delta writers note the newest checkpoint of a log."""
+    return Key(f"{table_root}/_delta_log/_last_checkpoint")

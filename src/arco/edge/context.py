@@ -16,6 +16,7 @@ from arco.edge.pages import CursorCodec, EncodedPages
 from arco.edge.refusals import Unauthenticated
 from arco.kernel.desk import DROPPED, Desk, FactSink, SignedDesk
 from arco.kernel.reading import Reader
+from arco.storage.port import ObjectStore
 
 CONTEXT_KEY = "arco.context"
 """Where the authenticated context is kept in the ASGI scope of a request."""
@@ -41,6 +42,7 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
 class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     """What the api role gives its handlers.
 
+    `store_for` gives a scope's objects with the api's rights: for what lies beside the chain (staged payloads, logs).
     `query` is the SQL service (`query.service`), `lineage` the edge indexes (`domains.lineage.index_cache`) or None;
     `facts` takes what is worth keeping and nobody waits for, `audit` is the audit trail. Handlers that write take their
     desk from `desk_of`, which signs what they hand in.
@@ -50,6 +52,7 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     ids: Ids
     reader_for: Callable[[Scope], Reader]
     desk_for: Callable[[Scope], Desk]
+    store_for: Callable[[Scope], ObjectStore]
     cursors: CursorCodec
     query: Any = None
     encoded: EncodedPages = msgspec.field(default_factory=EncodedPages)

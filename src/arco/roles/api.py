@@ -12,6 +12,7 @@ from arco.core.metrics import Registry
 from arco.core.scope import Scope
 from arco.domains.catalog.queries import get_table
 from arco.domains.catalog.rows import TableRow
+from arco.domains.delta.commands import Clerk, finish_overdue
 from arco.domains.lineage.index_cache import IndexCache
 from arco.edge.app import AppParts, Mounted, build_app
 from arco.edge.auth import Authenticator, DebugHeaders, DevelopmentScope
@@ -29,6 +30,7 @@ from arco.kernel.cache import ObjectCache
 from arco.kernel.ledger import LedgerDesk
 from arco.kernel.reading import Snapshot
 from arco.kernel.records import COMMITS
+from arco.loops.repairs import Repairs
 from arco.query.files import DataFiles, FolderFiles, StoreFiles
 from arco.query.relations import public_relations
 from arco.query.service import QueryService
@@ -41,6 +43,8 @@ from arco.routes.public.everything import API_ENDPOINTS
 
 ROLE: Final = "api"
 PREFIX: Final = "/api/v1"
+REPAIRER: Final = "api:repair"
+"""Who events say they are from when nobody asked for them."""
 
 
 def build(
@@ -74,8 +78,10 @@ def build(
         rates=_rates(settings, process.clock),
     )
     app = build_app(endpoints, services, parts)
+    repairs = make_repairs(settings, process, services)
 
     async def close() -> None:
+        await repairs.stop()
         services.query.close()
         if services.audit is not None:
             await services.audit.close()
@@ -83,7 +89,7 @@ def build(
         if http is not None:
             await http.close()
 
-    return ServedRole(role=ROLE, app=app, lifecycle=lifecycle, health=health, close=close)
+    return ServedRole(role=ROLE, app=app, lifecycle=lifecycle, health=health, close=close, begin=repairs.start)
 
 
 def mounted(settings: Settings, process: Process, health: Health, environ: Mapping[str, str]) -> Sequence[Mounted]:
@@ -130,11 +136,41 @@ def make_services(settings: Settings, process: Process, transport: Any) -> ApiSe
         ids=process.ids,
         reader_for=readers,
         desk_for=desks,
+        store_for=PerScope(lambda scope: process.scoped_store(scope, ROLE)),
         cursors=CursorCodec(_cursor_secret(settings, process)),
         query=_query_service(settings, process),
         lineage=IndexCache(process.clock, process.offload, process.log),
         facts=facts,
         audit=audit_trail(settings, process, facts),
+    )
+
+
+def make_repairs(settings: Settings, process: Process, services: ApiServices) -> Repairs:
+    """What finishes for callers who do not come back: in every scope this process was asked about."""
+
+    async def delta_commits(scope: Scope) -> int:
+        return await finish_overdue(
+            Clerk(
+                desk=services.desk_for(scope),
+                reader=services.reader_for(scope),
+                store=services.store_for(scope),
+                clock=process.clock,
+                ids=process.ids,
+                source=REPAIRER,
+            )
+        )
+
+    def scopes() -> list[Scope]:
+        asked = services.reader_for.made if isinstance(services.reader_for, PerScope) else []
+        own = settings.scope
+        return asked if own is None or own in asked else [own, *asked]
+
+    return Repairs(
+        scopes,
+        [delta_commits],
+        clock=process.clock,
+        log=process.log,
+        interval_ms=settings.value("ARCO_REPAIR_INTERVAL_SECS") * 1000,
     )
 
 

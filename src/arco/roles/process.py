@@ -22,6 +22,7 @@ from arco.core.scope import Scope
 from arco.domains.access.fold import AccessDomain
 from arco.domains.catalog.fold import CatalogDomain
 from arco.domains.catalog.tables import CATALOGS, NAMESPACES, TABLES
+from arco.domains.delta.fold import DeltaDomain
 from arco.domains.lineage.fold import LineageDomain
 from arco.kernel.cache import ObjectCache, ScopedCache
 from arco.kernel.chain import CATALOG_CHAIN, Chain
@@ -49,7 +50,7 @@ NAMED: Final = (CATALOGS, NAMESPACES, TABLES)
 
 def domains() -> tuple[Any, ...]:
     """The domains of the compactor's chain."""
-    return (CatalogDomain(), LineageDomain(), AccessDomain())
+    return (CatalogDomain(), DeltaDomain(), LineageDomain(), AccessDomain())
 
 
 class Process(msgspec.Struct, kw_only=True):
@@ -131,6 +132,11 @@ class PerScope(Generic[T]):
         else:
             self._made.move_to_end(scope)
         return found
+
+    @property
+    def made(self) -> list[Scope]:
+        """The scopes something was made for, longest unasked first."""
+        return list(self._made)
 
 
 def derived_secret(label: str, material: str) -> bytes:

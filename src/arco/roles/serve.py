@@ -94,6 +94,8 @@ async def _main(
         )
         for served in roles
     }
+    for served in roles:
+        served.begin()
     beating = asyncio.create_task(_beat(process, roles))
     # What was made so far lives as long as the process: the collector need not look at it again.
     gc.collect()

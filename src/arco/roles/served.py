@@ -13,6 +13,10 @@ async def nothing() -> None:
     """There is nothing to close."""
 
 
+def nothing_begins() -> None:
+    """There is nothing that runs by itself."""
+
+
 class ServedRole(msgspec.Struct, kw_only=True):
     """One role, ready to be served on its port."""
 
@@ -21,3 +25,5 @@ class ServedRole(msgspec.Struct, kw_only=True):
     lifecycle: Lifecycle
     health: Health
     close: Callable[[], Awaitable[None]] = nothing
+    begin: Callable[[], None] = nothing_begins
+    """Start what runs by itself, within the event loop that serves the role."""

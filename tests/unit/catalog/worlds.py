@@ -94,6 +94,7 @@ async def an_api(kind: str, workspace: MemoryWorkspace | None = None) -> AsyncIt
         ids=ids,
         reader_for=lambda _scope: reader,
         desk_for=lambda _scope: desk,
+        store_for=lambda _scope: MemoryStore(clock),
         cursors=CursorCodec(b"secret"),
     )
     parts = AppParts(

@@ -21,6 +21,7 @@ from arco.edge.lifecycle import Lifecycle
 from arco.edge.openapi import ApiInfo, openapi_document
 from arco.edge.pages import CursorCodec
 from arco.routes.public.lineage import routes
+from arco.storage.memory import MemoryStore
 
 SRC_TGT = "ecd2ff1f12200c67859969f53117192017a902d4c311f478e14d1ac20c7651eb"
 MOUNTED = [("/api/v1", endpoint) for endpoint in routes]
@@ -39,6 +40,7 @@ class World:
             ids=ids,
             reader_for=lambda _scope: reader,
             desk_for=lambda _scope: self.desk,
+            store_for=lambda _scope: MemoryStore(clock),
             cursors=CursorCodec(b"secret"),
             lineage=IndexCache(clock, Inline(), SilentLog()),
         )

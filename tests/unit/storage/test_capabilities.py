@@ -48,3 +48,11 @@ def test_a_key_that_only_looks_like_a_prefix_is_nobody_s():
     for key in ("ledger", "ledgers/x", "x/ledger/y", "Ledger/x", "", "system/format.json"):
         assert writers(key) == set(), key
         assert not may("api", Verb.CREATE, key)
+
+
+def test_the_logs_of_coordinated_tables_are_created_by_the_api_and_never_replaced():
+    for folder in paths.DELTA_FOLDERS:
+        key = paths.delta_log(f"{folder}orders", 7)
+        assert writers(key) == {"api"}
+        assert may("api", Verb.CREATE, key)
+        assert not may("api", Verb.REPLACE, key)

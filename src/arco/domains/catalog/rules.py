@@ -128,10 +128,7 @@ def normal_location(text: str | None, format_: str, scope_prefix: str) -> str | 
     _check_bytes("location", text, LOCATION_BYTES_MAX)
     if format_ != "delta":
         return text
-    trimmed = text.strip()
-    bucket = _BUCKET.match(trimmed)
-    rest = trimmed[bucket.end() :] if bucket else trimmed
-    rest = rest.removeprefix(scope_prefix).strip("/")
+    rest = reduced_location(text, scope_prefix)
     if not rest:
         raise InvalidInput("location must name a directory below the bucket")
     if "\\" in rest or "%" in rest:
@@ -140,7 +137,15 @@ def normal_location(text: str | None, format_: str, scope_prefix: str) -> str | 
         raise InvalidInput("location must not contain control characters")
     if any(part in (".", "..") for part in rest.split("/")):
         raise InvalidInput("location must not contain '.' or '..' segments")
-    return trimmed
+    return text.strip()
+
+
+def reduced_location(location: str, scope_prefix: str) -> str:
+    """The scope-relative folder a Delta location names: without bucket, scope prefix and outer slashes (1.6)."""
+    trimmed = location.strip()
+    bucket = _BUCKET.match(trimmed)
+    rest = trimmed[bucket.end() :] if bucket else trimmed
+    return rest.removeprefix(scope_prefix).strip("/")
 
 
 def properties_json(properties: Properties | None) -> str | None:

@@ -6,6 +6,7 @@ from arco.edge.endpoint import Endpoint
 from arco.routes.public import (
     audit,
     catalogs,
+    delta,
     history,
     inventory,
     lineage,
@@ -27,6 +28,7 @@ API_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *history.routes,
     *audit.routes,
     *lineage.routes,
+    *delta.routes,
     *query.ENDPOINTS,
     *outcomes.routes,
 )

@@ -1,0 +1,1 @@
+"""Coordinated Delta commits: who writes which version of a table's log."""

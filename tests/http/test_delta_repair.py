@@ -1,0 +1,115 @@
+"""A Delta commit that was left in the middle: who may go on with it, when, and that somebody does."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.delta_logs import add, payload
+
+from arco.core.limits import DELTA_RESERVATION_MS
+from arco.core.paths import Key, delta_log
+from arco.roles import api as api_role
+from arco.storage.memory import MemoryStore
+from arco.storage.port import Absent, Matches, PutOutcome, Stored, Unsure
+
+from .test_delta import Committer, a_committer
+from .world import World, a_world, problem
+
+UNKNOWN = (503, "OUTCOME_UNKNOWN")
+
+
+class SilentLogs(MemoryStore):
+    """Writes of log files get no answer, and do not happen, while `silent`."""
+
+    silent = False
+
+    async def put(self, key: Key, body: bytes, *, when: Absent | Matches) -> PutOutcome:
+        if self.silent and "_delta_log" in key:
+            return Unsure("no answer in time")
+        return await super().put(key, body, when=when)
+
+
+class Left:
+    """A table whose version 1 is reserved, staged and not written."""
+
+    def __init__(self, world: World, store: SilentLogs, writer: Committer) -> None:
+        self.world = world
+        self.store = store
+        self.writer = writer
+        self.key = writer.ids.uuid7()
+        self.staged: dict[str, Any] = {}
+
+    async def leave(self) -> None:
+        assert (await self.writer.write(-1)).status_code == 200
+        self.staged = await self.writer.stage(payload(add("left")))
+        self.store.silent = self.world.clock.leaving = True  # nobody waits between tries
+        assert problem(await self.again())[:2] == UNKNOWN
+        self.store.silent = False
+
+    async def again(self) -> Any:
+        return await self.writer.commit(0, self.staged, self.key)
+
+    async def logged(self, version: int) -> str:
+        held = await self.world.in_scope().get(delta_log("tables/orders", version))
+        return "" if held is None else held.body.decode()
+
+
+@pytest.fixture
+async def left() -> AsyncIterator[Left]:
+    store = SilentLogs()
+    async with a_world(store=store) as world, world.client() as api:
+        made = Left(world, store, await a_committer(world, api, location="tables/orders"))
+        await made.leave()
+        yield made
+
+
+async def test_the_same_request_goes_on_at_once(left):
+    assert (await left.again()).json()["version"] == 1
+    assert await left.logged(1) == payload(add("left"))
+
+
+async def test_others_are_told_to_come_back_while_the_reservation_is_young(left):
+    answer = await left.writer.write(0, add("other"))
+    assert problem(answer) == (409, "CONFLICT", "delta commit already reserved; retry later")
+    assert answer.headers["retry-after"] == "1"
+    shown = (await left.writer.api.get(left.writer.path)).json()
+    assert (shown["latest_version"], shown["inflight"]["version"]) == (0, 1)
+
+
+async def test_anybody_finishes_an_overdue_one_and_its_owner_is_told_its_version(left):
+    left.world.clock.ahead_ms = DELTA_RESERVATION_MS + 1
+    answer = await left.writer.write(0, add("other"))
+    assert problem(answer) == (409, "CONFLICT", "stale read_version: expected 1, got 0")
+    assert await left.logged(1) == payload(add("left"))
+    assert (await left.again()).json()["version"] == 1
+    assert (await left.writer.write(1, add("other"))).json()["version"] == 2
+
+
+async def test_the_repair_loop_finishes_it_without_any_caller(left):
+    world = left.world
+    repairs = api_role.make_repairs(world.settings, world.process, world.api.state.services)
+    assert await repairs.once() == 0
+    left.world.clock.ahead_ms = DELTA_RESERVATION_MS + 1
+    assert await repairs.once() == 1
+    assert await left.logged(1) == payload(add("left"))
+    assert await left.writer.latest() == 1
+    assert await repairs.once() == 0
+
+
+async def test_a_reservation_whose_version_others_wrote_ends_and_its_owner_is_refused(left):
+    foreign = payload(add("foreign"))
+    put = await left.world.in_scope().put(delta_log("tables/orders", 1), foreign.encode(), when=Absent())
+    assert isinstance(put, Stored)
+    assert problem(await left.again()) == (409, "CONFLICT", "stale read_version: expected 1, got 0")
+    shown = (await left.writer.api.get(left.writer.path)).json()
+    assert "inflight" not in shown
+    assert shown["latest_version"] == 1
+
+
+async def test_a_dropped_table_does_not_stop_its_commit_from_being_finished(left):
+    await left.writer.api.delete("/catalogs/analytics/schemas/sales/tables/orders")
+    left.world.clock.ahead_ms = DELTA_RESERVATION_MS + 1
+    world = left.world
+    repairs = api_role.make_repairs(world.settings, world.process, world.api.state.services)
+    assert await repairs.once() == 1
+    assert (await left.again()).json()["version"] == 1
