@@ -232,7 +232,7 @@ _LIMITS: Final = (
     _api("ARCO_QUERY_MEMORY_MB", "Memory of one SQL worker.", integer(1), "> 0", default="512"),
     _api("ARCO_QUERY_WORKERS", "SQL workers of one process.", integer(1), "> 0", default="2"),
     _api(
-        "ARCO_REPAIR_INTERVAL_SECS",
+        "ARCO_UNFINISHED_INTERVAL_SECS",
         "How often what callers left in the middle (Delta commits, transactions) is finished; 0 is never.",
         integer(0, 3600),
         "0 to 3600",

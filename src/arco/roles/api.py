@@ -170,7 +170,7 @@ def make_repairs(settings: Settings, process: Process, services: ApiServices) ->
         [delta_commits],
         clock=process.clock,
         log=process.log,
-        interval_ms=settings.value("ARCO_REPAIR_INTERVAL_SECS") * 1000,
+        interval_ms=settings.value("ARCO_UNFINISHED_INTERVAL_SECS") * 1000,
     )
 
 
