@@ -16,6 +16,7 @@ import msgspec
 
 from arco.core.errors import OutcomeUnknown, Unavailable
 from arco.core.limits import BATCH_BYTES_MAX, BATCH_UNITS_MAX, DELTA_BYTES_MAX, DELTA_BYTES_MERGE
+from arco.kernel.ahead import Ahead, Prepared
 from arco.kernel.batch import FoldedBatch, Folding, fold_batch
 from arco.kernel.chain import Head
 from arco.kernel.compose import Draft, FinishedMerge
@@ -23,7 +24,7 @@ from arco.kernel.decide import UNSUPPORTED
 from arco.kernel.envelope import Unit
 from arco.kernel.fold import Outcome
 from arco.kernel.layers import LAYER_ROW_BYTES
-from arco.kernel.manifest import CommitInputs
+from arco.kernel.manifest import CommitInputs, Manifest, encode, hash_text
 from arco.kernel.merging import Merging, unmerged_bytes
 from arco.kernel.publish import Outlived, Superseded, Undecided, Won
 from arco.kernel.state import ChainState, Loaded
@@ -52,12 +53,16 @@ class _Waiting(msgspec.Struct):
     future: asyncio.Future[Compacted]
 
 
+_Batch = list[_Waiting]
+
+
 class Compactor:
     """Folds and publishes the units of one scope's chain."""
 
     def __init__(self, workshop: Workshop, *, idle_merge_ms: int) -> None:
         self._shop = workshop
         self._merging = Merging(workshop, idle_ms=idle_merge_ms)
+        self._ahead: Ahead[_Batch] = Ahead(workshop.clock)
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._state: ChainState | None = None
@@ -73,7 +78,7 @@ class Compactor:
     @property
     def pending_units(self) -> int:
         """Units waiting for a commit."""
-        return sum(len(waiting.units) for waiting in self._queue)
+        return sum(len(waiting.units) for waiting in (*self._queue, *(self._ahead.preparing or ())))
 
     def start(self) -> None:
         """Begin committing. Idempotent."""
@@ -87,6 +92,7 @@ class Compactor:
         future: asyncio.Future[Compacted] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(tuple(units), size_bytes, future))
         self._wake.set()
+        self._ahead.arrived()
         return await future
 
     async def stop(self) -> None:
@@ -112,20 +118,23 @@ class Compactor:
 
     async def _run(self) -> None:
         while True:
-            if not self._queue:
+            batch, prepared = await self._ahead.taken()
+            if batch is None and not self._queue:
                 if self._stopping:
                     return
                 await self._rest()
                 continue
             self._used = True
+            await self._ahead.breathe()
             await self._let_others_catch_up()
-            await self._serve(self._take())
-            self._start_merge_if_wanted()
+            await self._serve(batch or self._take(), prepared)
+            if self._ahead.preparing is None:
+                self._start_merge_if_wanted()
 
-    async def _serve(self, batch: list[_Waiting]) -> None:
+    async def _serve(self, batch: _Batch, prepared: Prepared[_Batch] | None = None) -> None:
         """Commit a batch; when something is wrong with one caller's units, its neighbours do not suffer."""
         try:
-            await self._commit(batch)
+            await self._commit(batch, prepared)
         except StorageUnavailable as error:
             self._give_up(batch, OutcomeUnknown(f"storage does not answer: {error}"))
         except OutcomeUnknown as error:
@@ -187,13 +196,14 @@ class Compactor:
             merge = self._merging.fitting(state)
             if merge is not None:
                 nothing = FoldedBatch((), (), {}, dict(state.manifest.counts), state.manifest.snapshot_version)
-                await self._attempt(state, nothing, (), self._inputs(state), merge=merge)
+                draft = await self._written(state, nothing, (), self._inputs(state), merge=merge)
+                await self._attempt(state, draft, merge=merge)
         except Exception as error:  # noqa: BLE001  # merging is a chore: it is tried again
             self._state = None
             self._merging.failed(error)
 
-    def _take(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
+    def _take(self) -> _Batch:
+        batch: _Batch = []
         units = size = 0
         while self._queue:
             waiting = self._queue[0]
@@ -205,39 +215,52 @@ class Compactor:
             size += waiting.size_bytes
         return batch
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
-        ordered = _fold_order(batch)
-        state, folded = await self._persistently(ordered)
+    async def _commit(self, batch: _Batch, prepared: Prepared[_Batch] | None) -> None:
+        state, folded = await self._persistently(_fold_order(batch), prepared)
         by_unit = {outcome.unit_id: outcome for outcome in folded.outcomes}
         for waiting in batch:
             outcomes = tuple(by_unit[unit.unit_id] for unit in waiting.units)
             if not waiting.future.done():
                 waiting.future.set_result(_compacted(state, outcomes, any(folded.fresh)))
 
-    async def _persistently(self, units: Sequence[Unit]) -> tuple[ChainState, FoldedBatch]:
+    async def _persistently(
+        self, units: Sequence[Unit], prepared: Prepared[_Batch] | None
+    ) -> tuple[ChainState, FoldedBatch]:
         """Publish, riding out reads that get no answer: nothing has been decided while they fail."""
         for attempt in range(_STORAGE_TRIES):
             try:
-                return await self._publish(units)
+                return await self._publish(units, prepared)
             except StorageUnavailable:
-                self._state = None
+                self._state = prepared = None
                 await self._shop.clock.sleep_ms(_STORAGE_BACKOFF_MS << attempt)
-        return await self._publish(units)
+        return await self._publish(units, None)
 
-    async def _publish(self, units: Sequence[Unit]) -> tuple[ChainState, FoldedBatch]:
+    async def _publish(
+        self, units: Sequence[Unit], prepared: Prepared[_Batch] | None
+    ) -> tuple[ChainState, FoldedBatch]:
         for _ in range(_RACES_MAX):
             state = await self._current()
-            inputs = self._inputs(state)
-            folding = Folding(self._shop.domains, self._shop.loader, self._shop.witnesses)
-            folded = await fold_batch(state, units, inputs, folding)
-            if not any(folded.fresh):
-                return state, folded
-            if await self._attempt(state, folded, units, inputs, merge=self._merging.fitting(state)):
+            if prepared is not None and prepared.fits(state, self._shop.clock.steady_ms()):
+                folded, draft, merge = prepared.folded, prepared.draft, None
+            else:
+                inputs = self._inputs(state)
+                folded = await self._folded(state, units, inputs)
+                if not any(folded.fresh):
+                    return state, folded
+                merge = self._merging.fitting(state)
+                draft = await self._written(state, folded, units, inputs, merge=merge)
+            prepared = None
+            if await self._attempt(state, draft, merge=merge):
                 assert self._state is not None
                 return self._state, folded
         raise OutcomeUnknown("the commit lost every race for the next manifest; try again")
 
-    async def _attempt(
+    async def _folded(self, state: ChainState, units: Sequence[Unit], inputs: CommitInputs) -> FoldedBatch:
+        return await fold_batch(
+            state, units, inputs, Folding(self._shop.domains, self._shop.loader, self._shop.witnesses)
+        )
+
+    async def _written(
         self,
         state: ChainState,
         folded: FoldedBatch,
@@ -245,15 +268,26 @@ class Compactor:
         inputs: CommitInputs,
         *,
         merge: FinishedMerge | None,
-    ) -> bool:
-        """Publish one attempt: True when it is the new head, False when another writer's is."""
+    ) -> Draft:
+        """Compose the next manifest and write every object it names."""
         frozen = 0 if merge is not None else self._merging.frozen
         attempt = self._shop.ids.ulid()
         draft = self._shop.composer.draft(state, folded, units, inputs, attempt=attempt, merge=merge, frozen=frozen)
         if not await write_objects(self._shop.store, self._shop.clock, draft.objects):
             raise OutcomeUnknown("storage did not take the commit's objects; nothing was published")
+        return draft
+
+    async def _attempt(self, state: ChainState, draft: Draft, *, merge: FinishedMerge | None) -> bool:
+        """Publish one attempt: True when it is the new head, False when another writer's is."""
         asked_ms = self._shop.clock.steady_ms()
-        outcome = await self._shop.publisher.publish(draft.manifest, state.head, self._seen_ms)
+        publishing = asyncio.ensure_future(self._shop.publisher.publish(draft.manifest, state.head, self._seen_ms))
+        if merge is None and not self._merging.finished and not self._merge_wanted(draft.manifest):
+            # A merge begins with what a manifest holds, and must not find it rearranged by the next one.
+            self._ahead.begin(publishing, self._take_ahead, lambda batch: self._prepare(draft, batch))
+        try:
+            outcome = await publishing
+        finally:
+            self._ahead.cease()
         match outcome:
             case Won(head=head):
                 self._advance(draft, head, asked_ms)
@@ -271,6 +305,20 @@ class Compactor:
                 raise OutcomeUnknown(f"it is not known whether the commit was published: {cause}")
             case _:
                 assert_never(outcome)
+
+    def _take_ahead(self) -> _Batch | None:
+        return self._take() if self._queue else None
+
+    async def _prepare(self, parent: Draft, batch: _Batch) -> Prepared[_Batch] | None:
+        """Fold a batch onto a manifest that is on its way, and write its objects."""
+        head = Head(parent.manifest, hash_text(encode(parent.manifest)), "")
+        state = ChainState(head, parent.layers, Loaded(self._shop.loader.cache))
+        units, inputs, now_ms = _fold_order(batch), self._inputs(state), self._shop.clock.steady_ms()
+        folded = await self._folded(state, units, inputs)
+        if not any(folded.fresh):
+            return None
+        draft = await self._written(state, folded, units, inputs, merge=None)
+        return Prepared(batch, folded, draft, head.raw_hash, now_ms)
 
     def _advance(self, draft: Draft, head: Head, asked_ms: int) -> None:
         cache = self._shop.loader.cache
@@ -321,21 +369,22 @@ class Compactor:
     async def _let_others_catch_up(self) -> None:
         """Writers may not run away from the merge, which is held in memory by everybody, nor from the pointers."""
         task = self._merging.task
-        if self._state is not None and task is not None and unmerged_bytes(self._state) >= DELTA_BYTES_MAX:
+        if self._state is not None and task is not None and unmerged_bytes(self._state.manifest) >= DELTA_BYTES_MAX:
             await asyncio.wait({task})
         await self._shop.pointers.room()
 
     def _start_merge_if_wanted(self) -> None:
         state = self._state
-        if state is None or self._merging.task is not None or not self._merging.due:
-            return
-        if self._merging.asked and state.manifest.deltas:
-            self._merging.begin(state, everything=True)
-        elif unmerged_bytes(state) >= DELTA_BYTES_MERGE:
-            self._merging.begin(state, everything=False)
+        if state is not None and self._merge_wanted(state.manifest):
+            self._merging.begin(state, everything=self._merging.asked)
+
+    def _merge_wanted(self, manifest: Manifest) -> bool:
+        if self._merging.task is not None or not self._merging.due:
+            return False
+        return bool(self._merging.asked and manifest.deltas) or unmerged_bytes(manifest) >= DELTA_BYTES_MERGE
 
 
-def _fold_order(batch: Sequence[_Waiting]) -> list[Unit]:
+def _fold_order(batch: _Batch) -> list[Unit]:
     """Within a batch, units fold in event-id order; a unit handed in twice folds once."""
     units = {unit.unit_id: unit for waiting in batch for unit in waiting.units}
     return [units[unit_id] for unit_id in sorted(units)]

@@ -9,15 +9,16 @@ import asyncio
 from typing import Final
 
 from arco.kernel.compose import RESIDUE_TIER, FinishedMerge
+from arco.kernel.manifest import Manifest
 from arco.kernel.state import ChainState
 from arco.kernel.workshop import Workshop
 
 _RETRY_MAX_MS: Final = 60_000
 
 
-def unmerged_bytes(state: ChainState) -> int:
-    """The delta bytes of a state that a merge under load would take."""
-    return sum(delta.bytes for delta in state.manifest.deltas if delta.tier != RESIDUE_TIER)
+def unmerged_bytes(manifest: Manifest) -> int:
+    """The delta bytes of a manifest that a merge under load would take."""
+    return sum(delta.bytes for delta in manifest.deltas if delta.tier != RESIDUE_TIER)
 
 
 class Merging:
