@@ -8,13 +8,14 @@ import asyncio
 import random
 import selectors
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from arco.core.paths import Key
 from arco.storage.memory import MemoryStore
 from arco.storage.port import (
     Absent,
+    DeleteOutcome,
     Lost,
     Matches,
     ObjectInfo,
@@ -160,6 +161,34 @@ class WildStore:
     async def _apply_later(self, key: Key, body: bytes, when: Absent | Matches) -> None:
         await asyncio.sleep(self._rng.choice((0.01, 0.2, 2.0, 8.0, 15.0)))
         await self.shared.put(key, body, when=when)
+
+    async def delete(self, key: Key, *, when: Matches) -> DeleteOutcome:
+        await self._travel()
+        if self._struck("refused"):
+            raise WriteRefused("no permission")
+        silent = self._silent() and self._rng.random() < 0.95
+        if self._struck("fail") or (silent and self._rng.random() < 0.7):
+            return Unsure("reset before the request")
+        if self._struck("late") or (silent and self._rng.random() < 0.3):
+            task = asyncio.ensure_future(self._delete_later(key, when))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+            return Unsure("no answer in time")
+        outcome = await self.shared.delete(key, when=when)
+        await self._travel()
+        return Unsure("reset after the request") if silent or self._struck("lost") else outcome
+
+    async def _delete_later(self, key: Key, when: Matches) -> None:
+        await asyncio.sleep(self._rng.choice((0.01, 0.2, 2.0, 8.0, 15.0)))
+        await self.shared.delete(key, when=when)
+
+    async def list_page(self, prefix: str, *, after: str = "", limit: int = 1000) -> Sequence[ObjectInfo]:
+        await self._travel()
+        if self._struck("read"):
+            raise StorageUnavailable("reset")
+        listed = await self.shared.list_page(prefix, after=after, limit=limit)
+        await self._travel()
+        return listed
 
     async def get(self, key: Key) -> StoredObject | None:
         await self._travel()

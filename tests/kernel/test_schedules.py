@@ -15,16 +15,18 @@ import pytest
 
 from arco.core import paths
 from arco.core.errors import OutcomeUnknown
+from arco.core.retention import Horizons
 from arco.kernel import compactor as compactor_module
 from arco.kernel import compose as compose_module
-from arco.kernel.chain import CATALOG_CHAIN, Chain
 from arco.kernel.compactor import Compactor
 from arco.kernel.envelope import Unit
 from arco.kernel.fold import Outcome
-from arco.kernel.manifest import decode_pointer
+from arco.kernel.manifest import Manifest
 from arco.kernel.reader import ChainReader
+from arco.kernel.retention.collector import Collection, Collector
+from arco.kernel.retention.reach import Reach, direct, oldest_landing
 from arco.storage.memory import MemoryStore
-from arco.storage.port import Matches, StorageUnavailable
+from arco.storage.port import StorageUnavailable
 
 from .simulation import KINDS, LoopClock, Process, SimulatedLoop, WildStore, simulated
 from .world import PAIRS, Machine
@@ -32,6 +34,15 @@ from .world import PAIRS, Machine
 SCHEDULES: Final = 200
 SCHEDULES_PER_TEST: Final = 20
 GRACE_MS: Final = 40_000
+HORIZONS: Final = Horizons(
+    keep_newest=1,
+    grace_ms=GRACE_MS,
+    fine_ms=100_000,
+    coarse_ms=200_000,
+    ledger_ms=GRACE_MS,
+    fine_period_ms=5_000,
+    coarse_period_ms=60_000,
+)
 HOPELESS_S: Final = 3_000
 _REFUSALS: Final = (OutcomeUnknown, StorageUnavailable, TimeoutError)
 
@@ -66,6 +77,7 @@ class World:
         self.floor = 0
         self.seen: dict[int, dict[str, tuple[str, int]]] = {}
         self.troubled = True
+        self.collections: list[Collection] = []
 
     # --- who is there -------------------------------------------------------------------------------------------------
 
@@ -194,34 +206,70 @@ class World:
                     process.alive = False
 
     async def collect(self) -> None:
-        """Delete manifests strictly ascending, each a grace after the pointer passed it.
-
-        Not a grace after it was superseded: a pointer may lag, and whoever just read it begins where it points.
-        """
-        chain = Chain(self.shared, CATALOG_CHAIN)
-        passed: dict[int, float] = {}
-        gone = 0
+        """A real collector, or two, on machines of their own that crash and sleep like any other."""
         while self.collected and self.troubled:
-            await asyncio.sleep(2)
-            head = await chain.find()
-            pointer = await self.shared.get(paths.pointer("catalog"))
-            if head is None or pointer is None:
-                continue
-            bound = min(head.number - 1, int(decode_pointer(pointer.body).manifest_id))
-            for number in range(gone, bound):
-                passed.setdefault(number, _now())
-            while gone < bound and _now() - passed[gone] > GRACE_MS / 1000:
-                info = await self.shared.head(paths.manifest("catalog", gone))
-                if info is not None:
-                    await self.shared.delete(info.key, when=Matches(info.version))
-                gone += 1
+            machine, process, _ = self.make(compacting=False)
+            collector = Collector(machine.shop, HORIZONS)
+            for _ in range(self.rng.randint(1, 12)):
+                await asyncio.sleep(self.rng.choice((0.5, 2, 10)))
+                running = asyncio.ensure_future(collector.run(walk=self.rng.random() < 0.2))
+                if self.rng.random() < 0.2:
+                    process.paused_until = _now() + self.rng.uniform(0, 100)
+                if self.rng.random() < 0.2:
+                    await asyncio.sleep(self.rng.choice((0, 0.01, 0.1, 1)))
+                    process.alive = False
+                    running.cancel()
+                    break
+                try:
+                    self.collections.append(await running)
+                except (StorageUnavailable, asyncio.CancelledError):
+                    await asyncio.sleep(self.rng.choice((0, 1)))
+
+    async def retained_is_whole(self, last: Machine) -> None:
+        """Everything that may still be asked for can be read, and nothing else is left once the collector is done."""
+        collector = Collector(last.shop, HORIZONS)
+        for _ in range(6):
+            await asyncio.sleep(GRACE_MS / 1000)
+            report = await collector.run(walk=True)
+            assert report.outcome == "completed" and not report.issues
+        record = await last.shop.chain.retention()
+        head = await last.shop.chain.find()
+        assert head is not None and record.swept == record.floor
+        reach, needed, number = Reach(self.shared, last.shop.loader), {"manifests/root.manifest.json"}, record.floor
+        manifests: dict[int, Manifest] = {}
+        for kept in record.kept:
+            copy = await last.shop.chain.read_kept(kept.number)
+            assert copy is not None
+            manifests[kept.number] = copy.manifest
+        while number <= head.number:
+            found = await last.shop.chain.read_valid(number, head.number) if number < head.number else head
+            if found is not None:
+                manifests[number] = found.manifest
+            needed.add(paths.manifest("catalog", number))
+            number += 1
+        for manifest in manifests.values():
+            needed |= direct(manifest) | await self.tables_of(reach, manifest)
+        stored = {key for key in self.shared._objects if key.split("/")[0] in ("commits", "manifests", "snapshots")}
+        stored -= {key for key in stored if key.endswith("pointer.json")}
+        assert not needed - stored, f"reachable and gone: {sorted(needed - stored)}"
+        barrier = min(oldest_landing(manifests[min(n for n in manifests if n >= record.floor)]), record.swept)
+        left = {key for key in stored - needed if (paths.number_in(key) or 0) < barrier}
+        assert not left, f"garbage left: {sorted(left)}"
+
+    @staticmethod
+    async def tables_of(reach: Reach, manifest: Manifest) -> set[str]:
+        found: set[str] = set()
+        for table in manifest.tables:
+            found |= await reach.everything([manifest], table)
+        return found
 
     # --- the story ----------------------------------------------------------------------------------------------------
 
     async def story(self) -> None:
         for _ in range(self.rng.choice((1, 2, 2, 3))):
             self.make()
-        background = [asyncio.ensure_future(one) for one in (self.watch(), self.collect())]
+        backstage = (self.watch(), self.collect(), self.collect())
+        background = [asyncio.ensure_future(one) for one in backstage]
         await asyncio.gather(self.trouble(), *(self.client(number) for number in range(self.rng.randint(2, 4))))
         self.rates.clear()
         self.troubled = False
@@ -253,9 +301,10 @@ class World:
             assert wanted.accepted or wanted.kind == "create"
         creates = [wanted for wanted in self.wanted if wanted.kind == "create" and wanted.accepted]
         assert len({wanted.names for wanted in creates}) == len(creates)
-        if not self.collected:
-            report = await last.verify()
-            assert report.ok, report.differences
+        if self.collected:
+            await self.retained_is_whole(last)
+        report = await last.verify()
+        assert report.ok, report.differences
 
 
 def _now() -> float:

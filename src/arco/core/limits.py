@@ -87,6 +87,13 @@ COMMAND_DEADLINE_MS: Final = 60_000
 CLOCK_SKEW_MS: Final = 60_000
 """Largest tolerated difference between two machines' clocks."""
 
+GRACE_MIN_MS: Final = 75 * 60_000
+"""The shortest grace of any policy: a URL signed for an hour, the largest skew, and what is in flight must fit in it.
+What a process knows of a chain's head is believed for a quarter of it."""
+
+PINS_MAX: Final = 1_000
+"""Pins of one chain: each may keep a whole version from being collected."""
+
 SQL_BYTES_MAX: Final = 10_000
 SQL_ROWS_MAX: Final = 10_000
 SQL_RESULT_BYTES_MAX: Final = 10 * 1024 * 1024

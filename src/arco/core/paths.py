@@ -80,6 +80,22 @@ def delta(chain: str, number: int, attempt: str, index: int) -> Key:
     return Key(f"snapshots/{chain}/_deltas/{number:020d}-{attempt}-{index:04d}.json")
 
 
+def retention_record(chain: str) -> Key:
+    """The record of what of a chain is kept, pinned and given up."""
+    return Key(f"retention/{chain}.json")
+
+
+def kept_manifest(chain: str, number: int) -> Key:
+    """The copy of a manifest that outlives its name in the chain."""
+    return Key(f"retention/manifests/{chain}/{number:020d}.json")
+
+
+def number_in(key: str) -> int | None:
+    """The manifest number an object's name begins with, or None."""
+    digits = key.rsplit("/", 1)[-1][:20]
+    return int(digits) if len(digits) == 20 and digits.isascii() and digits.isdecimal() else None
+
+
 def quarantined(domain: str, name: str) -> Key:
     """Where ledger bytes that cannot be read are put aside."""
     return Key(f"quarantine/{domain}/{name}")

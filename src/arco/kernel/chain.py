@@ -15,6 +15,7 @@ import msgspec
 from arco.core import paths
 from arco.core.errors import CorruptData
 from arco.kernel.manifest import Manifest, decode_manifest, decode_pointer, hash_text
+from arco.kernel.retention.record import RetentionRecord, decode_record
 from arco.storage.port import ObjectStore, StoredObject
 
 _GALLOP_MAX: Final = 12
@@ -67,6 +68,16 @@ class Chain:
         """The manifest with this number as it stands, valid or void; None when there is none."""
         found = await self._store.get(self.key(number))
         return None if found is None else self._head(number, found)
+
+    async def read_kept(self, number: int) -> Head | None:
+        """The version with this number as a copy that outlived its name; None when none was kept."""
+        found = await self._store.get(paths.kept_manifest(self.spec.name, number))
+        return None if found is None else self._head(number, found)
+
+    async def retention(self) -> RetentionRecord:
+        """What of the chain is kept beyond its names, for readers; an empty record when there is none."""
+        found = await self._store.get(paths.retention_record(self.spec.name))
+        return RetentionRecord() if found is None else decode_record(found.body)
 
     async def read_valid(self, number: int, newest: int) -> Head | None:
         """The manifest with this number if the chain up to `newest` goes through it; None when void or gone."""

@@ -62,6 +62,13 @@ class PointerKeeper:
             await self._clock.sleep_ms(max(0, min(wait_ms, _REST_MS)))
             await self._write_all(self._head)
 
+    async def bring(self, head: Head) -> None:
+        """Bring the pointers of resting domains to `head`; the chain's own comes by itself.
+
+        Nothing a pointer names may be collected, so a domain that rests would keep all of history from it.
+        """
+        await asyncio.gather(*(self._advance(domain, head) for domain in self._spec.domains[1:]))
+
     async def genesis(self, head: Head) -> None:
         """Create every pointer that does not exist yet. Raises `StorageUnavailable` when that cannot be shown.
 

@@ -155,6 +155,11 @@ class ChainReader:
         if number > int(newest.manifest_id):
             return None
         head = await self._chain.read_valid(number, int(newest.manifest_id))
+        if head is not None:
+            return await self._snapshot_of(head)
+        record = await self._chain.retention()
+        wanted = any(one.number == number for one in record.kept)
+        head = await self._chain.read_kept(number) if wanted else None
         return None if head is None else await self._snapshot_of(head)
 
     async def at_time(self, time_ms: int) -> ChainSnapshot | None:
@@ -176,7 +181,14 @@ class ChainReader:
                 continue
             low = middle + 1
             best = await self.at_manifest(found.manifest.manifest_id) or best
-        return best
+        return best or await self._kept_at(time_ms)
+
+    async def _kept_at(self, time_ms: int) -> ChainSnapshot | None:
+        """The newest of the versions that outlived their names that is not younger than this time."""
+        record = await self._chain.retention()
+        number = max((one.number for one in record.kept if one.since_ms <= time_ms), default=None)
+        head = None if number is None else await self._chain.read_kept(number)
+        return None if head is None else await self._snapshot_of(head)
 
     async def _probe_after(self, running: asyncio.Future[None]) -> ChainSnapshot | None:
         await asyncio.wait({running})

@@ -1,4 +1,7 @@
-"""Replay is the proof: fold the commit log again from genesis and compare every row with what is published.
+"""Replay is the proof: fold the commit log again and compare every row with what is published.
+
+Replay begins at genesis, or at the last checkpoint: the oldest manifest that still stands in the chain. Its raw hash
+covers every segment below it, and the retention record holds the hash of the one before it.
 
 Checks on the way: each manifest continues the one before (raw hash), each commit record has the hash its manifest
 names, every recorded outcome is what folding gives, and at the end the replayed tables equal the published ones row
@@ -20,6 +23,7 @@ from arco.kernel.envelope import Unit
 from arco.kernel.fold import Domain
 from arco.kernel.manifest import CommitRecord, decode_commit_record
 from arco.kernel.reader import ChainSnapshot
+from arco.kernel.retention.versions import Versions
 from arco.kernel.spec import RowKey, TableSpec
 from arco.kernel.state import ChainState, Loaded
 from arco.kernel.working import WorkingView
@@ -32,6 +36,7 @@ _READ_AHEAD: Final = 32
 class VerifyReport(msgspec.Struct, kw_only=True):
     """What a replay found; `differences` empty means replay equals published."""
 
+    checkpoint: int = 0
     manifests: int = 0
     units: int = 0
     rows: int = 0
@@ -91,10 +96,10 @@ class Verifier:
         newest = await self._shop.chain.find()
         if newest is None:
             return self.report
-        replayed = _Replayed()
-        head = await self._read(0)
+        head = await self._checkpoint()
+        replayed = await self._begun(head)
         self.report.manifests = 1
-        number = 0
+        number = self.report.checkpoint = head.number
         while number < newest.number:
             numbers = range(number + 1, min(newest.number, number + _READ_AHEAD) + 1)
             for successor, record in await asyncio.gather(*(self._read_with_record(one) for one in numbers)):
@@ -111,10 +116,27 @@ class Verifier:
         await self._compare(newest, replayed)
         return self.report
 
+    async def _checkpoint(self) -> Head:
+        """The oldest valid manifest that stands in the chain."""
+        record = await self._shop.chain.retention()
+        if record.floor == 0:
+            return await self._read(0)
+        versions = Versions(self._shop.store, self._shop.chain, self._shop.clock)
+        return (await versions.onward(record, record.floor)).after
+
+    async def _begun(self, head: Head) -> "_Replayed":
+        """The rows replay begins with."""
+        replayed = _Replayed()
+        if head.number:
+            snapshot = ChainSnapshot(await self._shop.state_of(head), self._shop.loader)
+            for name, spec in self._shop.specs.items():
+                replayed.rows[name] = {spec.key_of(row): row for row in await snapshot.scan(spec)}
+        return replayed
+
     async def _read(self, number: int) -> Head:
         found = await self._shop.chain.read(number)
         if found is None:
-            raise CorruptData(f"manifest {number} is gone; replay needs the whole chain or a checkpoint")
+            raise CorruptData(f"manifest {number} is gone; if a collection ran meanwhile, verify again")
         return found
 
     async def _read_with_record(self, number: int) -> tuple[Head, CommitRecord | None]:

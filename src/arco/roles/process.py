@@ -15,6 +15,7 @@ import msgspec
 from arco.core.clock import Clock, SystemClock
 from arco.core.entropy import Entropy, Ids, MintedIds, SystemEntropy
 from arco.core.errors import InvalidInput
+from arco.core.limits import GRACE_MIN_MS
 from arco.core.log import LineLog, Log, standard_output
 from arco.core.metrics import Registry
 from arco.core.offload import Offload, Threads
@@ -40,8 +41,8 @@ OFFLOAD_THREADS: Final = 2
 CACHE_BYTES: Final = 96 * 1024 * 1024
 """Decoded segments, pages and deltas of all scopes; `ARCO_CACHE_BYTES`."""
 
-GRACE_MS: Final = 24 * 3600 * 1000
-"""How long superseded objects stay; knowledge of the head is believed for a quarter of it."""
+GRACE_MS: Final = GRACE_MIN_MS
+"""How long superseded objects stay whatever the policy; knowledge of the head is believed for a quarter of it."""
 
 
 NAMED: Final = (CATALOGS, NAMESPACES, TABLES)
