@@ -1,1 +1,1 @@
-"""Retention: what of a chain is kept, pinned, given up, and who takes it away (docs/adr/0011-collection.md)."""
+"""Retention: what of a chain is kept, pinned, given up, and who takes it away (docs/adr/0012-collection.md)."""

@@ -47,21 +47,21 @@ class Versions:
         valid one as its parent is valid.
         """
         valid: list[Head] = []
-        known, number = record.floor_hash, record.floor
-        while number < until + _VOID_MAX:
-            numbers = range(number, number + _READ_AHEAD)
-            for at, found in zip(numbers, await asyncio.gather(*map(self._read, numbers)), strict=True):
+        known, start = record.floor_hash, record.floor
+        while start < until + _VOID_MAX:
+            numbers = range(start, start + _READ_AHEAD)
+            for number, found in zip(numbers, await asyncio.gather(*map(self._read, numbers)), strict=True):
                 if isinstance(found, CorruptData):
-                    if str(at) not in record.lost:
-                        raise CorruptData(f"manifest {at} is not readable: {found.message}")
-                    known = record.lost[str(at)]
-                elif found is not None and (found.number == 0 or found.manifest.parent_hash == known):
-                    if at >= until:
-                        return Stretch(tuple(valid), found)
-                    valid.append(found)
-                    known = found.raw_hash
-            number += _READ_AHEAD
-        raise CorruptData(f"no manifest continues the chain between {record.floor} and {number}")
+                    known = _known_as(record, number, found)
+                    continue
+                if found is None or (found.number and found.manifest.parent_hash != known):
+                    continue
+                if number >= until:
+                    return Stretch(tuple(valid), found)
+                valid.append(found)
+                known = found.raw_hash
+            start += _READ_AHEAD
+        raise CorruptData(f"no manifest continues the chain between {record.floor} and {start}")
 
     async def given_up(self, record: RetentionRecord) -> tuple[Head, ...]:
         """The valid manifests in `[swept, floor)` that are still there, oldest first."""
@@ -111,3 +111,11 @@ class Versions:
         return {
             number: decode_manifest(one.body) for number, one in zip(numbers, found, strict=True) if one is not None
         }
+
+
+def _known_as(record: RetentionRecord, number: int, error: CorruptData) -> str:
+    """The hash by which the successor of an unreadable manifest knows it, once repair has found it out."""
+    known = record.lost.get(str(number))
+    if known is None:
+        raise CorruptData(f"manifest {number} is not readable: {error.message}")
+    return known
