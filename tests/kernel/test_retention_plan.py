@@ -1,7 +1,6 @@
 """What may be given up, told exhaustively over small worlds and by properties: pure, no store."""
 
 from itertools import combinations, pairwise, product
-from typing import Any
 
 import msgspec
 import pytest
@@ -9,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arco.core.retention import PRESETS, Horizons, InvalidPolicy, checked_policy, parse_policy
-from arco.kernel.chain import Head
-from arco.kernel.manifest import Manifest
 from arco.kernel.retention import plan
 from arco.kernel.retention.record import Kept, Pin, RetentionRecord, Sample
 
@@ -26,22 +23,6 @@ HORIZONS = Horizons(
 )
 
 
-def a_head(number: int, parent: int | None = None) -> Head:
-    previous = number - 1 if parent is None else parent
-    manifest: dict[str, Any] = {
-        "manifest_id": f"{number:020d}",
-        "epoch": 1,
-        "snapshot_version": 0,
-        "snapshot_path": "",
-        "edges_path": "",
-        "base_path": "",
-        "updated_at": "2026-01-01T00:00:00Z",
-        "attempt": "a",
-        "previous_manifest_path": f"manifests/catalog/{previous:020d}.json" if number else None,
-    }
-    return Head(Manifest(**manifest), "sha256:x", "1")
-
-
 def test_no_small_world_gives_up_what_is_young_pointed_at_or_the_heads_parent() -> None:
     """Every combination of head, parent, pointer, samples, times and earlier floor below seven manifests."""
     looks = [(), *combinations(range(7), 1), *combinations(range(7), 2)]
@@ -49,7 +30,7 @@ def test_no_small_world_gives_up_what_is_young_pointed_at_or_the_heads_parent() 
     for head, pointer, keep, now in product(range(7), range(7), (1, 3), (99, 100, 150, 250)):
         for parent, numbers in product({max(head - 1, 0), max(head - 3, 0)}, looks):
             samples = tuple(Sample(number, 1 + 100 * at) for at, number in enumerate(sorted(numbers)))
-            sight = plan.Sight(a_head(head, parent), min(pointer, head))
+            sight = plan.Sight(head, parent, min(pointer, head))
             horizons = msgspec.structs.replace(HORIZONS, keep_newest=keep)
             floor = plan.floor_to(RetentionRecord(samples=samples), sight, horizons, now_ms=now)
             for given_up in range(floor):
@@ -71,7 +52,7 @@ def test_the_floor_never_falls_and_what_is_not_timed_never_counts(
     looks: list[tuple[int, int]], floor: int, pointer: int, now: int
 ) -> None:
     samples = tuple(Sample(number, seen) for number, seen in looks)
-    sight = plan.Sight(a_head(60), pointer)
+    sight = plan.Sight(60, 59, pointer)
     found = plan.floor_to(RetentionRecord(floor=floor, samples=samples), sight, HORIZONS, now_ms=now)
     assert found >= floor
     untimed = tuple(Sample(number) for number, _ in looks)

@@ -104,7 +104,7 @@ class Collector:
         held = await self._noted(sight)
         now_ms = held.written_ms
         goal = plan.floor_to(held.record, sight, self._horizons, now_ms=now_ms)
-        report.head, report.due = sight.head.number, goal - held.record.floor
+        report.head, report.due = sight.head, goal - held.record.floor
         if not report.applied:
             await self._rehearse(held, goal, now_ms, report)
         else:
@@ -132,7 +132,9 @@ class Collector:
         if min(numbers) < numbers[0]:
             await self._shop.pointers.bring(head)
             numbers = await self._pointed_at()
-        return plan.Sight(head, min(numbers))
+        previous = head.manifest.previous_manifest_path
+        parent = head.number if previous is None else paths.number_in(previous)
+        return plan.Sight(head.number, parent or 0, min(numbers))
 
     async def _pointed_at(self) -> list[int]:
         domains = self._chain.spec.domains

@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 
 from arco.core.retention import Horizons
-from arco.kernel.chain import Head
 from arco.kernel.retention.record import Kept, RetentionRecord, Sample
 
 SAMPLES_PER_GRACE: Final = 128
@@ -19,15 +18,16 @@ SAMPLES_PER_GRACE: Final = 128
 
 
 class Sight(msgspec.Struct, frozen=True):
-    """What a run saw before it decided: the head, and the lowest manifest that a pointer names."""
+    """What a run saw before it decided: the head, its valid parent, and the lowest manifest that a pointer names."""
 
-    head: Head
+    head: int
+    parent: int
     lowest_pointer: int
 
     @property
     def bound(self) -> int:
         """Manifests below this are named by no pointer and are neither the head nor its parent."""
-        return max(0, min(self.lowest_pointer, parent_number(self.head), self.head.number - 1))
+        return max(0, min(self.lowest_pointer, self.parent, self.head - 1))
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -36,12 +36,6 @@ class Removal(msgspec.Struct, frozen=True):
     key: str
     reason: str
     bytes: int = 0
-
-
-def parent_number(head: Head) -> int:
-    """The number of the valid manifest before this one; its own when it is the first."""
-    previous = head.manifest.previous_manifest_path
-    return head.number if previous is None else int(previous[-25:-5])
 
 
 def timed(samples: Sequence[Sample], written_ms: int) -> tuple[Sample, ...]:
@@ -65,7 +59,7 @@ def with_look(samples: Sequence[Sample], bound: int, grace_ms: int) -> tuple[Sam
 def floor_to(record: RetentionRecord, sight: Sight, horizons: Horizons, *, now_ms: int) -> int:
     """The number below which everything may be given up; never lower than before."""
     passed = [one.number for one in record.samples if one.seen_ms and now_ms - one.seen_ms >= horizons.grace_ms]
-    newest_kept = sight.head.number - horizons.keep_newest + 1
+    newest_kept = sight.head - horizons.keep_newest + 1
     return max(record.floor, min(max(passed, default=0), sight.bound, newest_kept))
 
 
