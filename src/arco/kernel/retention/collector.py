@@ -3,7 +3,7 @@
 A run is bounded and may be broken off between any two operations: what was decided stands in the record, and the next
 run, anybody's, goes on from there. Manifests are removed strictly ascending, each only once everything before it is
 known to be gone, so that no number ever looks free to a sleeper. Safe with any number of collectors at once. Sources:
-architecture.md "The commit point is a new name"; reliability.md R-08; ADR 0012.
+architecture.md "The commit point is a new name"; reliability.md R-08; ADR 0013.
 """
 
 import asyncio
