@@ -25,6 +25,8 @@ SERVER_PACKAGES: Final = frozenset(
     }
 )
 
+CLOUD_PACKAGES: Final = frozenset({"gcsfs", "google", "grpc", "s3fs", "aiobotocore", "botocore"})
+
 
 @pytest.fixture(autouse=True)
 def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +79,17 @@ def test_the_help_of_the_command_line_loads_no_server_package():
         "    assert not stop.code, stop.code\n"
     )
     assert not loaded & SERVER_PACKAGES, sorted(loaded & SERVER_PACKAGES)
+
+
+def test_a_server_on_local_files_loads_no_cloud():
+    loaded = _loaded_after(
+        "from arco.config.settings import load\n"
+        "from arco.roles import all_roles\n"
+        "from arco.roles.process import make_process\n"
+        "settings = load('all', {'ARCO_STORAGE_BUCKET': 'memory://'})\n"
+        "all_roles.build(settings, make_process('memory://'), {})\n"
+    )
+    assert not loaded & CLOUD_PACKAGES, sorted(loaded & CLOUD_PACKAGES)
 
 
 _TIMED_IMPORT: Final = (

@@ -292,7 +292,7 @@ def test_a_port_that_is_taken_is_told_with_what_to_do(tmp_path: Path):
 
 
 def test_storage_that_cannot_be_opened_is_told(tmp_path: Path):
-    done = failed(["--port", "0", "--storage", "gs://some-bucket"], {})
+    done = failed(["--port", "0", "--storage", "gs://some-bucket"], {"NO_GCE_CHECK": "true", "HOME": str(tmp_path)})
     assert done.returncode == 69
     assert "ARCO_STORAGE_BUCKET" in done.stderr
     assert "Traceback" not in done.stderr

@@ -21,8 +21,10 @@ from arco.config.problems import Problems
 from arco.config.settings import load
 from arco.core.clock import Clock, SystemClock
 from arco.core.entropy import Ids, MintedIds, SystemEntropy
-from arco.roles.doctor_storage import Promise, examine
-from arco.storage.locate import StorageUrlRefused, store_from_url
+from arco.core.errors import InvalidInput
+from arco.roles.doctor_storage import Examination, Promise, examine
+from arco.storage.locate import CloudStore, store_from_url
+from arco.storage.port import ObjectStore
 
 PASS: Final = "pass"
 WARN: Final = "warn"
@@ -125,14 +127,22 @@ def _configuration(case: Case) -> list[Check]:
 def _storage(url: str, clock: Clock, ids: Ids) -> list[Check]:
     try:
         store = store_from_url(url)
-    except StorageUrlRefused as refused:
+    except InvalidInput as refused:
         return [_clock(clock.now_ms(), None), Check("storage", FAIL, refused.message, "name another with --storage")]
     disk = _disk(url)
     if any(check.status == FAIL for check in disk):
         return [_clock(clock.now_ms(), None), *disk]
-    examined = asyncio.run(examine(store, f"__arco/doctor/{ids.ulid()}"))
+    examined = asyncio.run(_examined(store, f"__arco/doctor/{ids.ulid()}"))
     promises = [_promise(url, promise) for promise in examined.promises]
     return [_clock(clock.now_ms(), examined.modified_ms), *disk, *promises]
+
+
+async def _examined(store: ObjectStore, key: str) -> Examination:
+    try:
+        return await examine(store, key)
+    finally:
+        if isinstance(store, CloudStore):
+            await store.close()
 
 
 def _promise(url: str, promise: Promise) -> Check:

@@ -4,6 +4,7 @@ Nothing else in arco names a concrete adapter. A process has one store, one cach
 runs; each role sees the store through its own capabilities.
 """
 
+import asyncio
 import hashlib
 import os
 from collections import OrderedDict
@@ -12,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from arco.core import paths
 from arco.core.clock import Clock, SystemClock
 from arco.core.entropy import Entropy, Ids, MintedIds, SystemEntropy
 from arco.core.errors import InvalidInput
@@ -32,9 +34,9 @@ from arco.kernel.reader import ChainReader
 from arco.kernel.records import all_specs
 from arco.storage.capabilities import Role
 from arco.storage.local import LocalStore
-from arco.storage.locate import store_from_url
+from arco.storage.locate import CloudStore, store_from_url
 from arco.storage.metered import MeteredStore
-from arco.storage.port import ObjectStore
+from arco.storage.port import ObjectStore, ReadRefused, StorageUnavailable
 from arco.storage.scoped import RoleStore, TenantStore
 
 OFFLOAD_THREADS: Final = 2
@@ -76,7 +78,12 @@ class Process(msgspec.Struct, kw_only=True):
         return str(self.store.root / scope.prefix) if isinstance(self.store, LocalStore) else None
 
     def prepare_storage(self) -> None:
-        """Make the folder of a local store: a server that cannot write must not start. Raises `InvalidInput`."""
+        """Make the folder of a local store, ask a bucket for an object: a server whose storage refuses must not start.
+
+        A bucket that does not answer may come back: readiness tells. Raises `InvalidInput`.
+        """
+        if isinstance(self.store, CloudStore):
+            asyncio.run(_reach(self.store))
         if not isinstance(self.store, LocalStore):
             return
         try:
@@ -85,6 +92,11 @@ class Process(msgspec.Struct, kw_only=True):
             raise InvalidInput(f"{self.store.root} cannot be made: {error.strerror}") from error
         if not os.access(self.store.root, os.W_OK | os.X_OK):
             raise InvalidInput(f"{self.store.root} cannot be written by this user")
+
+    async def close(self) -> None:
+        """End the connections to a bucket."""
+        if isinstance(self.store, CloudStore):
+            await self.store.close()
 
     def scoped_cache(self, scope: Scope) -> ScopedCache:
         """The part of the cache that belongs to a scope."""
@@ -96,6 +108,17 @@ class Process(msgspec.Struct, kw_only=True):
         loader = Loader(store, self.scoped_cache(scope), all_specs(domains()))
         chain = Chain(store, CATALOG_CHAIN)
         return ChainReader(chain, loader, clock=self.clock, grace_ms=self.grace_ms, warm=NAMED)
+
+
+async def _reach(store: CloudStore) -> None:
+    try:
+        await store.get(paths.READY_CHECK)
+    except ReadRefused as refused:
+        raise InvalidInput(f"bucket {store.bucket} refuses to be read: {refused}") from refused
+    except StorageUnavailable:
+        return
+    finally:
+        await store.close()
 
 
 def make_process(storage: str, *, log: Log | None = None, cache_bytes: int = CACHE_BYTES) -> Process:

@@ -106,6 +106,7 @@ async def _main(
     died = [role for role, task in serving.items() if task.done() and task.exception() is not None]
     code = await _end(settings, roles, stops, serving)
     beating.cancel()
+    await process.close()
     for role in died:
         process.log.error("server_died", role=role, error=repr(serving[role].exception()))
     return EXIT_DIED if died else code

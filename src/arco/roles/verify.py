@@ -47,6 +47,8 @@ async def _run(storage: str, scope: Scope, progress: Callable[[int, int], None])
     except CorruptData as error:
         found = verifier.report
         found.differences.append(error.message)
+    finally:
+        await process.close()
     return VerifyReport(
         ok=found.ok,
         manifests=found.manifests,

@@ -1,26 +1,31 @@
 """From the text of `ARCO_STORAGE_BUCKET` to a store.
 
-`file:///absolute/path`, `file://./relative/path` and `memory://` are served. `gs://bucket`, `s3://bucket` and a bare
-name (GCS) are understood and refused until their adapters are here.
+`file:///absolute/path`, `file://./relative/path`, `memory://`, `gs://bucket[/prefix]`, `s3://bucket[/prefix]` and a
+bare name, which is a bucket of Cloud Storage. Adapters of clouds are imported by whoever names one: they cost a second.
 """
 
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 from urllib.parse import unquote
 
 from arco.core.errors import InvalidInput
+from arco.core.paths import InvalidKey
 from arco.storage.local import LocalStore
 from arco.storage.memory import MemoryStore
+from arco.storage.names import object_key
+from arco.storage.port import ObjectStore
 
-_CLOUDS: Final = {
-    "gs": "Google Cloud Storage",
-    "gcs": "Google Cloud Storage",
-    "s3": "S3",
-    "s3a": "S3",
-    "az": "Azure Blob Storage",
-    "azure": "Azure Blob Storage",
-}
-_INSTEAD: Final = "use file:///absolute/path, file://./relative/path or memory://"
+EMULATOR_VARIABLE: Final = "STORAGE_EMULATOR_HOST"
+"""Names an emulator of Cloud Storage, as for every other client of it; requests then carry no credentials."""
+
+_SCHEMES: Final = {"gs": "gs", "gcs": "gs", "s3": "s3", "s3a": "s3"}
+_ABSENT: Final = {"az": "Azure Blob Storage", "azure": "Azure Blob Storage"}
+_EXTRA: Final = {"gs": ("gcs", "gcsfs"), "s3": ("s3", "s3fs")}
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,220}[a-z0-9]\Z")
+_INSTEAD: Final = "use file:///absolute/path, file://./relative/path, memory://, gs://bucket or s3://bucket"
 
 
 class StorageUrlRefused(InvalidInput):
@@ -28,13 +33,28 @@ class StorageUrlRefused(InvalidInput):
 
 
 class CloudStorageMissing(StorageUrlRefused):
-    """The storage URL names a cloud bucket and this release has no adapter for it."""
+    """The storage URL names a cloud bucket, and what it takes to open it is not installed or not offered."""
 
 
-def store_from_url(text: str) -> LocalStore | MemoryStore:
-    """The store that a storage URL names; nothing is opened or made yet. Raises `StorageUrlRefused`."""
+@runtime_checkable
+class CloudStore(ObjectStore, Protocol):
+    """A store across a network: it has a bucket, and connections to end."""
+
+    bucket: str
+    prefix: str
+
+    async def close(self) -> None:
+        """End every connection."""
+        ...
+
+
+def store_from_url(text: str, environ: Mapping[str, str] = os.environ) -> LocalStore | MemoryStore | CloudStore:
+    """The store that a storage URL names; nothing is made yet, and no store is asked.
+
+    Raises `StorageUrlRefused`, and `InvalidInput` when a cloud's credentials are not found.
+    """
     scheme, separator, rest = text.strip().partition("://")
-    scheme = scheme.lower() if separator else "gs"
+    scheme, rest = (scheme.lower(), rest) if separator else ("gs", scheme)
     if not text.strip():
         raise StorageUrlRefused(f"the storage URL is empty: {_INSTEAD}")
     if scheme == "file":
@@ -43,12 +63,47 @@ def store_from_url(text: str) -> LocalStore | MemoryStore:
         if rest.strip("/"):
             raise StorageUrlRefused(f"{text!r}: memory:// takes no name, because nothing of it is kept")
         return MemoryStore()
-    if scheme in _CLOUDS:
+    if scheme in _ABSENT:
+        raise CloudStorageMissing(f"{text!r} is {_ABSENT[scheme]}, which this release cannot open: {_INSTEAD}")
+    if scheme not in _SCHEMES:
+        raise StorageUrlRefused(f"{text!r} has an unknown scheme: {_INSTEAD}")
+    bucket, prefix = _bucket(text, rest)
+    return _cloud(_SCHEMES[scheme], bucket, prefix, environ)
+
+
+def _cloud(scheme: str, bucket: str, prefix: str, environ: Mapping[str, str]) -> CloudStore:
+    extra, module = _EXTRA[scheme]
+    try:
+        if scheme == "gs":
+            from arco.storage.gcs import GcsStore  # noqa: PLC0415  # see the module's first paragraph
+
+            return GcsStore(bucket, prefix, endpoint=_endpoint(environ.get(EMULATOR_VARIABLE, "")))
+        from arco.storage.s3 import S3Store  # noqa: PLC0415  # see the module's first paragraph
+
+        return S3Store(bucket, prefix)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in (module, "google", "botocore", "aiobotocore"):
+            raise
         raise CloudStorageMissing(
-            f"{text!r} is a bucket of {_CLOUDS[scheme]}; cloud storage arrives with its own extra and is not in this "
-            f"release: {_INSTEAD}"
-        )
-    raise StorageUrlRefused(f"{text!r} has an unknown scheme: {_INSTEAD}")
+            f"{scheme}:// needs {module}, which is not installed: pip install 'arco[{extra}]'"
+        ) from missing
+
+
+def _endpoint(text: str) -> str | None:
+    if text in ("", "default"):
+        return None
+    return text.rstrip("/") if text.startswith(("http://", "https://")) else f"http://{text}".rstrip("/")
+
+
+def _bucket(text: str, rest: str) -> tuple[str, str]:
+    bucket, _, prefix = rest.partition("/")
+    if not _BUCKET.match(bucket):
+        raise StorageUrlRefused(f"{text!r} names no bucket: {_INSTEAD}")
+    prefix = prefix.strip("/")
+    try:
+        return bucket, f"{object_key(prefix)}/" if prefix else ""
+    except InvalidKey as invalid:
+        raise StorageUrlRefused(f"{text!r}: what follows the bucket cannot begin a key: {invalid.reason}") from None
 
 
 def _directory(text: str, rest: str) -> Path:

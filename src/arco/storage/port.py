@@ -48,7 +48,11 @@ class Absent(msgspec.Struct, frozen=True, gc=False):
 
 
 class Matches(msgspec.Struct, frozen=True, gc=False):
-    """Condition: the object with this key still has this version."""
+    """Condition: the object with this key still has this version.
+
+    Bytes that replace must never have been under the key before: hold a number that grows, or a nonce. On S3 a version
+    is made from the bytes, and would return with them.
+    """
 
     version: str
 
@@ -75,6 +79,10 @@ class ObjectInfo(msgspec.Struct, frozen=True, gc=False):
 
 class StorageUnavailable(Exception):
     """A read did not get an answer; nothing is known about the object."""
+
+
+class ReadRefused(StorageUnavailable):
+    """A read that will not be answered however often it is asked: no permission, no such bucket."""
 
 
 class WriteRefused(StorageUnavailable):
