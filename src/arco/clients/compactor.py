@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from arco.clients.compaction import AppendedObject, CompactorProblem, SyncCompactRequest, SyncCompactResponse
+from arco.clients.credentials import Credentials, NoCredentials
 from arco.core.clock import Clock
 from arco.core.scope import Scope
 from arco.kernel.fold import Outcome
@@ -19,6 +20,7 @@ TIMEOUT_MS: Final = 30_000
 _TRIES: Final = 4
 _BACKOFF_MS: Final = 100
 _OK: Final = 200
+_UNAUTHORIZED: Final = 401
 _RETRIED: Final = frozenset({502, 503, 504})
 _PATH: Final = "/internal/sync-compact"
 
@@ -87,10 +89,14 @@ def _problem(body: bytes) -> str:
 
 
 class InProcessTransport:
-    """Calls an ASGI app of the same process: the very same HTTP contract, without a socket."""
+    """Calls an ASGI app of the same process: the very same HTTP contract, without a socket.
 
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+    `token` says that the caller is of this process; it goes with every call.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], *, token: str | None = None) -> None:
         self._app = app
+        self._extra = {"authorization": f"Bearer {token}"} if token else {}
 
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """Status and body of the app's answer to a POST."""
@@ -108,7 +114,7 @@ class InProcessTransport:
             "raw_path": path.encode(),
             "query_string": b"",
             "root_path": "",
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "headers": [(name.encode(), value.encode()) for name, value in (self._extra | headers).items()],
             "client": ("127.0.0.1", 0),
             "server": ("127.0.0.1", 0),
         }
@@ -144,21 +150,33 @@ class _Call:
 class HttpTransport:
     """Calls a compactor service over HTTP with one shared connection pool."""
 
-    def __init__(self, base_url: str, headers: dict[str, str]) -> None:
+    def __init__(self, base_url: str, credentials: Credentials) -> None:
         self._base_url = base_url.rstrip("/")
-        self._extra = headers
+        self._credentials = credentials
         self._session: Any = None
 
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """Status and body. Raises `ConnectionError` or `TimeoutError`."""
+        status, answer = await self._posted(path, body, headers)
+        if status == _UNAUTHORIZED and self._credentials.refused():
+            return await self._posted(path, body, headers)
+        return status, answer
+
+    async def _posted(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        try:
+            sent = {**headers, **await self._credentials.headers()}
+        except NoCredentials as error:
+            raise ConnectionError(str(error)) from error
         # Imported on first use: a process whose compactor is its own never pays for the HTTP client.
         import aiohttp  # noqa: PLC0415  # see above
 
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_MS / 1000)
-            self._session = aiohttp.ClientSession(timeout=timeout, headers=self._extra)
+            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
+        url = self._base_url + path
         try:
-            async with self._session.post(self._base_url + path, data=body, headers=headers) as response:
+            # A redirect is not followed: the credentials are for this very service.
+            async with self._session.post(url, data=body, headers=sent, allow_redirects=False) as response:
                 return response.status, await response.read()
         except aiohttp.ClientError as error:
             raise ConnectionError(str(error)) from error

@@ -20,6 +20,8 @@ SECRET_BYTES_MIN: Final = 32
 PORT_MAX: Final = 65_535
 _SHOWN_CHARS_MAX: Final = 60
 
+RSA_BITS_MIN: Final = 2_048
+_PEM_BLOCK: Final = re.compile(r"-----BEGIN [A-Z ]*PUBLIC KEY-----.*?-----END [A-Z ]*PUBLIC KEY-----", re.DOTALL)
 _TRUE: Final = frozenset({"true", "1", "yes", "y"})
 _FALSE: Final = frozenset({"false", "0", "no", "n"})
 _DIGITS: Final = re.compile(r"[0-9]{1,18}\Z")
@@ -148,13 +150,36 @@ def base64_key(value: str) -> bytes:
 
 
 def public_pem(value: str) -> str:
-    r"""A public key in PEM; a literal `\n` counts as a line end (catalog.md 5.3)."""
+    r"""Public keys in PEM, one after the other; a literal `\n` counts as a line end (catalog.md 5.3)."""
     pem = value.replace("\\n", "\n").strip()
     if "PRIVATE KEY-----" in pem:
         raise BadValue("is a private key; give only the public key", "E-SECRET")
     if not (pem.startswith("-----BEGIN ") and "-----END " in pem and "PUBLIC KEY-----" in pem):
         raise BadValue("must be a public key in PEM (-----BEGIN PUBLIC KEY-----)")
+    for block in pem_blocks(pem):
+        _check_public_key(block)
     return pem
+
+
+def pem_blocks(pem: str) -> tuple[str, ...]:
+    """The keys of a PEM text, one by one."""
+    return tuple(_PEM_BLOCK.findall(pem))
+
+
+def _check_public_key(block: str) -> None:
+    # Nobody without public keys pays for the import.
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  # see above
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415  # see above
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415  # see above
+
+    try:
+        key = load_pem_public_key(block.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadValue("holds a public key that cannot be read") from None
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= RSA_BITS_MIN:
+        return
+    if not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)):
+        raise BadValue(f"must hold RSA keys of at least {RSA_BITS_MIN} bits, or keys on the curve P-256", "E-SECRET")
 
 
 def words(value: str) -> tuple[str, ...]:

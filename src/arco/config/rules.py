@@ -1,14 +1,14 @@
 """Rules between variables of the api and the compactor (operations.md 1.2, catalog.md 5.2)."""
 
-import ipaddress
 from typing import Final
 
 from arco.config.gather import Draft
 from arco.config.kinds import url_parts
-from arco.config.variables import ALL, COMPACTOR
+from arco.config.rules_internal import check_internal, check_outbound
+from arco.config.urls import is_loopback
+from arco.config.variables import ALL, DEV
 
-DEV: Final = "dev"
-_JWT_KEYS: Final = ("ARCO_JWT_SECRET", "ARCO_JWT_PUBLIC_KEY_PEM", "ARCO_JWT_PUBLIC_KEY_PATH")
+_JWT_KEYS: Final = ("ARCO_JWT_SECRET", "ARCO_JWT_PUBLIC_KEY_PEM", "ARCO_JWT_PUBLIC_KEY_PATH", "ARCO_JWT_JWKS_URL")
 _CLAIMS: Final = (
     "ARCO_JWT_TENANT_CLAIM",
     "ARCO_JWT_WORKSPACE_CLAIM",
@@ -24,14 +24,6 @@ def posture_of(environment: str, *, public: bool) -> str:
     if public:
         return "public"
     return "dev" if environment == DEV else "private"
-
-
-def is_loopback(host: str) -> bool:
-    """True for an address that only this machine reaches."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def check_everywhere(draft: Draft) -> None:
@@ -73,23 +65,11 @@ def check_compactor(draft: Draft) -> None:
     check_internal(draft)
 
 
-def check_internal(draft: Draft) -> None:
-    """Rules of internal authentication."""
-    mode = draft["ARCO_INTERNAL_AUTH_MODE"]
-    if mode == "none" and draft["ARCO_ENVIRONMENT"] != DEV:
-        draft.refuse("ARCO_INTERNAL_AUTH_MODE", "must not be none outside dev")
-    if mode == "static_bearer" and not draft["ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN"]:
-        draft.refuse("ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN", "required when the mode is static_bearer", "E-REQUIRED")
-    if mode == "gcp_oidc":
-        draft.refuse("ARCO_INTERNAL_AUTH_MODE", "gcp_oidc is not offered by this build; use static_bearer")
-    if draft.role == COMPACTOR and mode == "none" and "ARCO_ENVIRONMENT" not in draft.given:
-        draft.warnings.append("ARCO_INTERNAL_AUTH_MODE: none, so anybody who reaches this port may compact")
-
-
 def _check_user_tokens(draft: Draft) -> None:
     given = [name for name in _JWT_KEYS if name in draft.given]
-    if "ARCO_JWT_JWKS_URL" in draft.given:
-        draft.refuse("ARCO_JWT_JWKS_URL", "is not supported; set ARCO_JWT_PUBLIC_KEY_PEM or ARCO_JWT_PUBLIC_KEY_PATH")
+    check_outbound(draft, "ARCO_JWT_JWKS_URL")
+    if draft["ARCO_JWT_SECRET_PREVIOUS"] and not draft["ARCO_JWT_SECRET"]:
+        draft.refuse("ARCO_JWT_SECRET_PREVIOUS", "is for rotating ARCO_JWT_SECRET, which is not set", "E-CONFLICT")
     if len(given) > 1:
         draft.refuse(given[0], f"set exactly one of {', '.join(_JWT_KEYS)}", "E-CONFLICT")
     if not given and not draft["ARCO_DEBUG"]:
@@ -116,7 +96,7 @@ def _check_no_credentials(draft: Draft) -> None:
 
 def _check_task_tokens(draft: Draft) -> None:
     secret, audience = draft["ARCO_TASK_TOKEN_SECRET"], draft["ARCO_TASK_TOKEN_AUDIENCE"]
-    if secret and secret == draft["ARCO_JWT_SECRET"]:
+    if secret and secret in (draft["ARCO_JWT_SECRET"], draft["ARCO_JWT_SECRET_PREVIOUS"]):
         draft.refuse("ARCO_TASK_TOKEN_SECRET", "must not equal ARCO_JWT_SECRET", "E-CONFLICT")
     if audience and audience == draft["ARCO_JWT_AUDIENCE"]:
         draft.refuse("ARCO_TASK_TOKEN_AUDIENCE", "must not equal ARCO_JWT_AUDIENCE", "E-CONFLICT")
@@ -130,8 +110,6 @@ def _check_neighbours(draft: Draft) -> None:
         draft.refuse("ARCO_COMPACTOR_AUTH_MODE", "must not be none outside dev")
     if mode == "static_bearer" and not draft["ARCO_COMPACTOR_AUTH_STATIC_BEARER_TOKEN"]:
         draft.refuse("ARCO_COMPACTOR_AUTH_STATIC_BEARER_TOKEN", "required when the mode is static_bearer", "E-REQUIRED")
-    if mode == "gcp_id_token":
-        draft.refuse("ARCO_COMPACTOR_AUTH_MODE", "gcp_id_token is not offered by this build; use static_bearer")
     if draft["ARCO_COMPACTOR_GCP_METADATA_URL"] and not draft["ARCO_DEBUG"]:
         draft.refuse("ARCO_COMPACTOR_GCP_METADATA_URL", "is only allowed when ARCO_DEBUG=true")
 

@@ -5,7 +5,9 @@ from typing import Final
 
 from arco.config.gather import Draft
 from arco.config.kinds import url_parts
-from arco.config.rules import DEV, check_https, check_internal
+from arco.config.rules import check_https
+from arco.config.rules_internal import check_internal
+from arco.config.variables import DEV
 
 TOKEN_MARGIN_S: Final = 300
 """A task token outlives its task by this much: the last callback still has to get through."""

@@ -10,16 +10,18 @@ from typing import Any, Final
 import msgspec
 
 from arco.config.gather import Draft, ReadFile, check_names, file_text, gather
-from arco.config.kinds import BadValue, public_pem
+from arco.config.kinds import BadValue, pem_blocks, public_pem
 from arco.config.problems import Problem, Problems
-from arco.config.rules import DEV, check_api, check_compactor, check_everywhere, check_internal, posture_of
+from arco.config.rules import check_api, check_compactor, check_everywhere, posture_of
 from arco.config.rules_flow import check_flow
+from arco.config.rules_internal import check_internal, internal_mode
 from arco.config.table import VARIABLES, variables_of
 from arco.config.variables import (
     ALL,
     ALWAYS,
     API,
     COMPACTOR,
+    DEV,
     DISPATCHER,
     FLOW_COMPACTOR,
     OUTSIDE_DEV,
@@ -38,17 +40,22 @@ LOOPBACK: Final = "127.0.0.1"
 AUTH_DEVELOPMENT: Final = "development"
 AUTH_DEBUG: Final = "debug"
 AUTH_HS256: Final = "HS256"
-AUTH_RS256: Final = "RS256"
+AUTH_PUBLIC_KEY: Final = "public_key"
+AUTH_JWKS: Final = "jwks"
 
 
 class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the api knows who is asking: `development` (loopback only), `debug` headers, or tokens `HS256`, `RS256`.
+    """How the api knows who is asking: `development` (loopback only), `debug` headers, or tokens.
 
-    `key` is the secret or the public key PEM.
+    Tokens are signed with a shared secret (`HS256`), or with a private key whose public half is configured
+    (`public_key`) or published (`jwks`). `keys` are the secrets or public keys, several while one is being replaced.
     """
 
     mode: str
-    key: str = ""
+    keys: tuple[str, ...] = ()
+    jwks_url: str = ""
+    jwks_ttl_ms: int = 0
+    issued_at: bool = False
     issuer: str | None = None
     audience: str | None = None
     tenant_claim: str = "tenant"
@@ -95,8 +102,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def internal_host(self) -> str:
         """Where roles other than the api listen: loopback while all run here and ask callers for no credentials."""
-        open_to_all = self.role == ALL and self.value("ARCO_INTERNAL_AUTH_MODE") == "none"
+        open_to_all = self.role == ALL and self.internal_auth == "none"
         return LOOPBACK if open_to_all else self.host
+
+    @property
+    def internal_auth(self) -> str:
+        """How internal routes know their callers: `none`, `static_bearer` or `gcp_oidc` (catalog.md 5.6)."""
+        return internal_mode(self.values)
 
     def __repr__(self) -> str:
         return f"Settings(role={self.role!r}, environment={self.environment!r}, storage={self.storage!r})"
@@ -227,15 +239,19 @@ def _ports(draft: Draft) -> dict[str, int]:
 
 
 def _auth(draft: Draft) -> AuthSettings:
-    secret = draft["ARCO_JWT_SECRET"]
+    secret, jwks_url = draft["ARCO_JWT_SECRET"], draft["ARCO_JWT_JWKS_URL"]
     pem = draft["ARCO_JWT_PUBLIC_KEY_PEM"] or draft["ARCO_JWT_PUBLIC_KEY_PATH"]
     if draft["ARCO_DEBUG"]:
         return AuthSettings(mode=AUTH_DEBUG)
-    if not secret and not pem:
+    if not secret and not pem and not jwks_url:
         return AuthSettings(mode=AUTH_DEVELOPMENT)
+    secrets = tuple(one for one in (secret, draft["ARCO_JWT_SECRET_PREVIOUS"]) if one)
     return AuthSettings(
-        mode=AUTH_HS256 if secret else AUTH_RS256,
-        key=secret or pem,
+        mode=AUTH_HS256 if secret else AUTH_JWKS if jwks_url else AUTH_PUBLIC_KEY,
+        keys=secrets if secret else pem_blocks(pem or ""),
+        jwks_url=jwks_url or "",
+        jwks_ttl_ms=draft["ARCO_JWT_JWKS_CACHE_TTL_SECS"] * 1000,
+        issued_at=draft["ARCO_ENVIRONMENT"] != DEV,
         issuer=draft["ARCO_JWT_ISSUER"],
         audience=draft["ARCO_JWT_AUDIENCE"],
         tenant_claim=draft["ARCO_JWT_TENANT_CLAIM"],

@@ -73,14 +73,23 @@ _AUTH: Final = (
         source=_CONTRACT,
     ),
     _api(
+        "ARCO_JWT_SECRET_PREVIOUS",
+        "The secret before the last rotation; still accepted.",
+        secret,
+        "at least 32 bytes, with ARCO_JWT_SECRET only",
+        secret=True,
+        source="operations.md 11",
+    ),
+    _api(
         "ARCO_JWT_PUBLIC_KEY_PEM",
-        "The public key of RS256 user tokens.",
+        "The public keys of user tokens: RSA for RS256, P-256 for ES256; several while one is being replaced.",
         public_pem,
         "PEM, `\\n` for line ends",
         source=_CONTRACT,
     ),
-    _api("ARCO_JWT_PUBLIC_KEY_PATH", "The file that holds the public key of RS256 user tokens.", source=_CONTRACT),
-    _api("ARCO_JWT_JWKS_URL", "Not supported for user tokens; setting it is a problem."),
+    _api("ARCO_JWT_PUBLIC_KEY_PATH", "The file that holds the public keys of user tokens.", source=_CONTRACT),
+    _api("ARCO_JWT_JWKS_URL", "Where the public keys of user tokens are published.", url, "https URL of a public host"),
+    _api("ARCO_JWT_JWKS_CACHE_TTL_SECS", "How long those keys are kept.", integer(1), "> 0", default="300"),
     _api(
         "ARCO_JWT_ISSUER", "The `iss` user tokens must have.", rule="not empty", required=OUTSIDE_DEV, source=_CONTRACT
     ),

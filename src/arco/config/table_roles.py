@@ -25,6 +25,7 @@ from arco.config.variables import (
     Variable,
 )
 
+GOOGLE_CERTS: Final = "https://www.googleapis.com/oauth2/v3/certs"
 _FLOW: Final = (DISPATCHER, SWEEPER)
 _COMPACTORS: Final = (COMPACTOR, FLOW_COMPACTOR)
 _INTERNAL: Final = (COMPACTOR, FLOW_COMPACTOR, DISPATCHER, SWEEPER)
@@ -155,15 +156,28 @@ _INTERNAL_ROWS: Final = (
     _row(
         _INTERNAL,
         "ARCO_INTERNAL_AUTH_ENFORCE",
-        "Refuse, or only report.",
+        "Refuse, or only report. Default: true in staging and prod, else false.",
         flag,
         rule="boolean",
         source="catalog.md 5.6",
     ),
     _row(
-        _INTERNAL, "ARCO_INTERNAL_AUTH_JWKS_URL", "Where the keys of service tokens are.", url, source="catalog.md 5.6"
+        _INTERNAL,
+        "ARCO_INTERNAL_AUTH_JWKS_URL",
+        "Where the keys of service tokens are.",
+        url,
+        rule="https URL of a public host",
+        default=GOOGLE_CERTS,
+        source="catalog.md 5.6",
     ),
-    _row(_INTERNAL, "ARCO_INTERNAL_AUTH_HS256_SECRET", "The secret of HS256 service tokens.", secret=True),
+    _row(
+        _INTERNAL,
+        "ARCO_INTERNAL_AUTH_HS256_SECRET",
+        "The secret of HS256 service tokens.",
+        secret,
+        rule="at least 32 bytes",
+        secret=True,
+    ),
     _positive(_INTERNAL, "ARCO_INTERNAL_AUTH_JWKS_CACHE_TTL_SECS", "How long those keys are kept.", 300),
 )
 

@@ -138,6 +138,13 @@ SHARED: Final = (
         secret=True,
     ),
     Variable(
+        name="ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN_PREVIOUS",
+        roles=(COMPACTOR, FLOW_COMPACTOR, DISPATCHER, SWEEPER),
+        doc="The token before the last rotation; still accepted.",
+        secret=True,
+        source="operations.md 11",
+    ),
+    Variable(
         name="ARCO_HTTP_PORT",
         roles=(API,),
         doc="The port of the api.",

@@ -15,6 +15,9 @@ ROLES: Final = (API, COMPACTOR, FLOW_COMPACTOR, DISPATCHER, SWEEPER)
 ALL: Final = "all"
 """The local mode: every role in one process, nothing required."""
 
+DEV: Final = "dev"
+"""The environment in which shortcuts are allowed."""
+
 ALWAYS: Final = "always"
 OUTSIDE_DEV: Final = "outside dev"
 

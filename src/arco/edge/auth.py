@@ -4,7 +4,6 @@ Guarantees: a scope comes from exactly one source (claims in JWT modes, headers 
 scope id passes `core.scope`. Nothing here does I/O; keys are handed in.
 """
 
-import hmac
 import ipaddress
 from functools import lru_cache
 from typing import Final, Protocol
@@ -54,14 +53,14 @@ class DevelopmentScope:
 
     def identify(self, headers: Headers) -> Identity:
         """The scope of the headers, or the local one. Raises `Forbidden`, `InvalidScopeId`."""
-        _check_local_host(headers.get(b"host", b""))
+        check_local_host(headers.get(b"host", b""))
         if not (_SCOPE_HEADERS & headers.keys()):
             return self._default
         scope = scope_from_request(
-            _text(headers, b"x-tenant-id") or self._default.scope.tenant,
-            _text(headers, b"x-workspace-id") or self._default.scope.workspace,
+            header_text(headers, b"x-tenant-id") or self._default.scope.tenant,
+            header_text(headers, b"x-workspace-id") or self._default.scope.workspace,
         )
-        return Identity(scope, _text(headers, b"x-user-id"), _groups_header(headers))
+        return Identity(scope, header_text(headers, b"x-user-id"), _groups_header(headers))
 
 
 class DebugHeaders:
@@ -74,38 +73,13 @@ class DebugHeaders:
         for name, shown in ((b"x-tenant-id", "X-Tenant-Id"), (b"x-workspace-id", "X-Workspace-Id")):
             if name not in headers:
                 raise Unauthenticated("UNAUTHORIZED", f"missing {shown} header (debug mode)")
-        scope = scope_from_request(_text(headers, b"x-tenant-id"), _text(headers, b"x-workspace-id"))
-        return Identity(scope, _text(headers, b"x-user-id"), _groups_header(headers))
-
-
-class InternalCaller:
-    """Another role of the same deployment: a shared bearer token, compared in constant time, or none in dev.
-
-    The scope is the one this process serves, or the one the headers name when it serves any.
-    """
-
-    audited = False
-
-    def __init__(self, token: str | None, *, only: Scope | None = None) -> None:
-        self._token = token.encode() if token else None
-        self._only = only
-
-    def identify(self, headers: Headers) -> Identity:
-        """The service and its scope. Raises `Unauthenticated`, `Forbidden`, `InvalidScopeId`."""
-        if self._token is not None and not hmac.compare_digest(bearer(headers).encode(), self._token):
-            raise Unauthenticated("INVALID_TOKEN", "Invalid bearer token")
-        scope = scope_from_request(
-            _text(headers, b"x-tenant-id") or (self._only.tenant if self._only else LOCAL_TENANT),
-            _text(headers, b"x-workspace-id") or (self._only.workspace if self._only else LOCAL_WORKSPACE),
-        )
-        if self._only is not None and scope != self._only:
-            raise Forbidden("This process serves another tenant and workspace")
-        return Identity(scope, "service")
+        scope = scope_from_request(header_text(headers, b"x-tenant-id"), header_text(headers, b"x-workspace-id"))
+        return Identity(scope, header_text(headers, b"x-user-id"), _groups_header(headers))
 
 
 def bearer(headers: Headers) -> str:
     """The token of `Authorization: Bearer <token>`. Raises `Unauthenticated` (MISSING_AUTH)."""
-    value = _text(headers, b"authorization")
+    value = header_text(headers, b"authorization")
     if not value.startswith("Bearer ") or not value[7:].strip():
         raise Unauthenticated("MISSING_AUTH", "Authorization header required")
     return value[7:].strip()
@@ -120,15 +94,17 @@ _SCOPE_HEADERS: Final = frozenset({b"x-tenant-id", b"x-workspace-id", b"x-user-i
 
 
 def _groups_header(headers: Headers) -> tuple[str, ...]:
-    return group_list(_text(headers, b"x-groups").split(","))
+    return group_list(header_text(headers, b"x-groups").split(","))
 
 
-def _text(headers: Headers, name: bytes) -> str:
+def header_text(headers: Headers, name: bytes) -> str:
+    """A header's value as text, trimmed; empty when it is absent."""
     return headers.get(name, b"").decode("latin-1").strip()
 
 
 @lru_cache(maxsize=256)  # every request asks, clients use a handful of names; a refusal is not remembered
-def _check_local_host(host: bytes) -> None:
+def check_local_host(host: bytes) -> None:
+    """Raises `Forbidden` for a `Host` that a web page may have made to mean this machine."""
     name = host.decode("latin-1").strip().lower()
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
     name = name.rstrip(".")

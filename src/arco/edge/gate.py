@@ -10,12 +10,14 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from arco.core.errors import Unavailable
 from arco.core.scope import InvalidScopeId
 from arco.edge.audit import AuditTrail
 from arco.edge.auth import Authenticator, Identity
 from arco.edge.context import CONTEXT_KEY, REQUEST_ID_KEY, RequestContext
 from arco.edge.endpoint import TEMPLATE_KEY
 from arco.edge.hygiene import Headers, limited, single_headers
+from arco.edge.jose import KeysWanted
 from arco.edge.lifecycle import Lifecycle
 from arco.edge.rates import RateLimits
 from arco.edge.refusals import Draining, Forbidden, MethodNotAllowed, Unauthenticated
@@ -61,7 +63,7 @@ class Gate:
         if endpoint is None:
             raise MethodNotAllowed(resource.allow)
         if not endpoint.public:
-            send = self._let_in(scope, headers, send)
+            send = await self._let_in(scope, headers, send)
         if method not in _WITHOUT_BODY:
             if self._lifecycle.draining:
                 raise Draining
@@ -69,8 +71,15 @@ class Gate:
         response = await endpoint.handler(Request(scope, receive, send))
         await response(scope, receive, send)
 
-    def _let_in(self, scope: Scope, headers: Headers, send: Send) -> Send:
-        identity = self._identified(scope, headers)
+    async def _let_in(self, scope: Scope, headers: Headers, send: Send) -> Send:
+        try:
+            identity = self._identified(scope, headers)
+        except KeysWanted as wanted:
+            await wanted.keys.refresh()
+            try:
+                identity = self._identified(scope, headers)
+            except KeysWanted:
+                raise Unavailable("The keys that tokens are signed with cannot be had; try again") from None
         scope[CONTEXT_KEY] = RequestContext(
             scope=identity.scope,
             principal=identity.principal,

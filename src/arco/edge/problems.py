@@ -32,11 +32,27 @@ class ProblemView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     details: dict[str, Any] | None = None
 
 
+class ServiceProblemView(msgspec.Struct, frozen=True):
+    """The body of a refused internal call: one sentence, nothing else (catalog.md 5.6)."""
+
+    error: str
+
+    @property
+    def code(self) -> str:
+        """What metrics count the refusal under."""
+        return "INVALID_TOKEN"
+
+    @property
+    def message(self) -> str:
+        """The sentence."""
+        return self.error
+
+
 class Problem(msgspec.Struct, frozen=True):
     """An error as HTTP: status, body and the headers that go with it."""
 
     status: int
-    view: ProblemView
+    view: ProblemView | ServiceProblemView
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
@@ -112,6 +128,8 @@ def known(kind: type[BaseException]) -> Known:
 def problem(fact: BaseException, request_id: str | None = None) -> Problem:
     """What the caller of request `request_id` is told about `fact`."""
     entry = known(type(fact))
+    if isinstance(fact, refusals.UnknownService):
+        return Problem(entry.status, ServiceProblemView(fact.message), tuple(_headers(fact, entry.status, None)))
     details = dict(getattr(fact, "details", {}))
     retry_after = details.pop("retry_after_s", None)
     view = ProblemView(

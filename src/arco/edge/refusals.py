@@ -11,6 +11,13 @@ class Unauthenticated(ArcoError):
         self.code = code
 
 
+class UnknownService(Unauthenticated):
+    """No role of this deployment; told in the shape of internal routes, `{"error": ...}` (catalog.md 5.6)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("MISSING_AUTH" if message == "missing bearer token" else "INVALID_TOKEN", message)
+
+
 class Forbidden(ArcoError):
     """Known, but not allowed."""
 

@@ -17,16 +17,20 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> l
     """The roles of this process, in the order in which they drain: who calls comes before who is called."""
     if settings.role != ALL:
         return [_one(settings.role, settings, process, environ)]
-    compactor = _one(COMPACTOR, settings, process, environ)
+    # Whoever calls from within needs no other proof than this; it is never outside the process.
+    own = process.entropy.bytes(32).hex()
+    compactor = _one(COMPACTOR, settings, process, environ, own=own)
     # Each role imports only what it needs; the api alone loads the query room.
     from arco.roles import api  # noqa: PLC0415  # see above
 
-    front = api.build(settings, process, environ, transport=InProcessTransport(compactor.app))
+    front = api.build(settings, process, environ, transport=InProcessTransport(compactor.app, token=own))
     others = [_one(role, settings, process, environ) for role in ROLES if role not in (API, COMPACTOR)]
     return [front, *others, compactor]
 
 
-def _one(role: str, settings: Settings, process: Process, environ: Mapping[str, str]) -> ServedRole:
+def _one(
+    role: str, settings: Settings, process: Process, environ: Mapping[str, str], *, own: str | None = None
+) -> ServedRole:
     if role == API:
         from arco.roles import api  # noqa: PLC0415  # a compactor does not pay for the api's imports
 
@@ -34,7 +38,7 @@ def _one(role: str, settings: Settings, process: Process, environ: Mapping[str, 
     if role == COMPACTOR:
         from arco.roles import compactor  # noqa: PLC0415  # an api does not pay for the compactor's
 
-        return compactor.build(settings, process, environ)
+        return compactor.build(settings, process, environ, own=own)
     from arco.roles import waiting  # noqa: PLC0415  # see above
 
     return waiting.build(role, settings, process, environ)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import arco
 from arco.clients.compactor import CompactorClient, HttpTransport, Transport
-from arco.config.settings import AUTH_DEBUG, AUTH_DEVELOPMENT, AUTH_RS256, Settings
+from arco.config.settings import AUTH_DEBUG, AUTH_DEVELOPMENT, AUTH_HS256, Settings
 from arco.core.clock import Clock
 from arco.core.errors import NotFound
 from arco.core.metrics import Registry
@@ -35,6 +35,7 @@ from arco.query.files import DataFiles, FolderFiles, StoreFiles
 from arco.query.relations import public_relations
 from arco.query.service import QueryService
 from arco.query.session import QueryLimits
+from arco.roles.credentials import compactor_credentials, user_keys
 from arco.roles.health import storage_check
 from arco.roles.keeping import audit_trail, keep_facts
 from arco.roles.process import PerScope, Process, derived_secret, domains
@@ -52,7 +53,7 @@ def build(
 ) -> ServedRole:
     """The api; `transport` reaches a compactor of the same process, otherwise its URL is called."""
     lifecycle = Lifecycle()
-    http = None if transport else _http_transport(settings)
+    http = None if transport else _http_transport(settings, process)
     services = make_services(settings, process, transport or http)
     health = Health(
         [storage_check(process.store)],
@@ -71,7 +72,7 @@ def build(
         log=process.log,
         registry=process.registry,
         lifecycle=lifecycle,
-        authenticator=authenticator(settings, process.clock),
+        authenticator=authenticator(settings, process),
         body_bytes_max=settings.value("ARCO_MAX_BODY_BYTES"),
         audit=services.audit,
         cors=_cors(settings),
@@ -174,7 +175,7 @@ def make_repairs(settings: Settings, process: Process, services: ApiServices) ->
     )
 
 
-def authenticator(settings: Settings, clock: Clock) -> Authenticator:
+def authenticator(settings: Settings, process: Process) -> Authenticator:
     """Who decides who is asking."""
     auth = settings.auth
     if auth.mode == AUTH_DEVELOPMENT:
@@ -188,8 +189,9 @@ def authenticator(settings: Settings, clock: Clock) -> Authenticator:
         workspace_claim=auth.workspace_claim,
         user_claim=auth.user_claim,
         groups_claim=auth.groups_claim,
+        issued_at=auth.issued_at,
     )
-    return BearerTokens(auth.key, auth.mode, rules, clock)
+    return BearerTokens(user_keys(settings, process), rules, process.clock)
 
 
 def _cursor_secret(settings: Settings, process: Process) -> bytes:
@@ -197,9 +199,11 @@ def _cursor_secret(settings: Settings, process: Process) -> bytes:
     configured = _bytes(settings.value("ARCO_CURSOR_SECRET"))
     if configured:
         return configured
-    if settings.auth.mode == AUTH_RS256:
-        return process.entropy.bytes(32)
-    return derived_secret("arco-cursors", settings.auth.key or settings.storage)
+    if settings.auth.mode == AUTH_HS256:
+        return derived_secret("arco-cursors", settings.auth.keys[0])
+    if settings.auth.mode in (AUTH_DEVELOPMENT, AUTH_DEBUG):
+        return derived_secret("arco-cursors", settings.storage)
+    return process.entropy.bytes(32)
 
 
 def _query_service(settings: Settings, process: Process) -> QueryService:
@@ -228,10 +232,8 @@ async def _find_table(snapshot: Snapshot, catalog: str, schema: str, table: str)
         return None
 
 
-def _http_transport(settings: Settings) -> HttpTransport:
-    token = settings.value("ARCO_COMPACTOR_AUTH_STATIC_BEARER_TOKEN")
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    return HttpTransport(settings.value("ARCO_COMPACTOR_URL"), headers)
+def _http_transport(settings: Settings, process: Process) -> HttpTransport:
+    return HttpTransport(settings.value("ARCO_COMPACTOR_URL"), compactor_credentials(settings, process))
 
 
 def _cors(settings: Settings) -> CorsRules | None:

@@ -13,7 +13,6 @@ from arco.core import instant
 from arco.core.metrics import Registry
 from arco.core.scope import Scope
 from arco.edge.app import AppParts, build_app
-from arco.edge.auth import InternalCaller
 from arco.edge.codec import reply
 from arco.edge.endpoint import Endpoint
 from arco.edge.health import Health, version_view
@@ -22,6 +21,7 @@ from arco.edge.probes import health_endpoints, metrics_endpoint
 from arco.kernel.chain import CATALOG_CHAIN
 from arco.kernel.compactors import Compactors
 from arco.kernel.workshop import Workshop
+from arco.roles.credentials import internal_caller
 from arco.roles.health import storage_check
 from arco.roles.process import Process, domains
 from arco.roles.served import ServedRole
@@ -43,8 +43,11 @@ class CompactorReadyView(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str | None = None
 
 
-def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> ServedRole:
-    """The compactor of the configured scope, or of every scope it is asked for when none is configured."""
+def build(settings: Settings, process: Process, environ: Mapping[str, str], *, own: str | None = None) -> ServedRole:
+    """The compactor of the configured scope, or of every scope it is asked for when none is configured.
+
+    `own` is the secret by which it knows callers within this process.
+    """
     lifecycle = Lifecycle()
     compactors = make_compactors(process, only=settings.scope, idle_merge_ms=settings.value("ARCO_IDLE_MERGE_MS"))
     health = Health(
@@ -68,7 +71,7 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> S
         log=process.log,
         registry=process.registry,
         lifecycle=lifecycle,
-        authenticator=InternalCaller(settings.value("ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN"), only=settings.scope),
+        authenticator=internal_caller(settings, process, own=own),
         body_bytes_max=BODY_BYTES_MAX,
     )
     _measure(process.registry, compactors)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import arco
 from arco.config.settings import Settings
 from arco.edge.app import AppParts, build_app
-from arco.edge.auth import InternalCaller
 from arco.edge.health import Health, version_view
 from arco.edge.lifecycle import Lifecycle
 from arco.edge.probes import health_endpoints, metrics_endpoint
+from arco.roles.credentials import internal_caller
 from arco.roles.health import storage_check
 from arco.roles.process import Process
 from arco.roles.served import ServedRole
@@ -37,7 +37,7 @@ def build(role: str, settings: Settings, process: Process, environ: Mapping[str,
         log=process.log,
         registry=process.registry,
         lifecycle=lifecycle,
-        authenticator=InternalCaller(settings.value("ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN"), only=settings.scope),
+        authenticator=internal_caller(settings, process),
     )
     app = build_app([("", endpoint) for endpoint in endpoints], None, parts)
     return ServedRole(role=role, app=app, lifecycle=lifecycle, health=health)

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from joserfc.jwk import ECKey, RSAKey
 from tests.unit.config.environments import COMPACTOR, DEV_API, DISPATCHER, KEY_B64, PROD_API
 
 from arco.config.problems import EXIT_CODE, Problems
@@ -9,7 +10,14 @@ from arco.config.table import VARIABLES
 from arco.config.variables import ROLES
 from arco.core.errors import InvariantViolated
 
-PEM = "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----"
+PEM = RSAKey.generate_key(2048).as_pem(private=False).decode().strip()
+OTHER_PEM = ECKey.generate_key("P-256").as_pem(private=False).decode().strip()
+OIDC = {
+    "ARCO_INTERNAL_AUTH_MODE": "gcp_oidc",
+    "ARCO_INTERNAL_AUTH_ISSUER": "https://accounts.google.com",
+    "ARCO_INTERNAL_AUTH_AUDIENCE": "https://compactor",
+    "ARCO_INTERNAL_AUTH_ALLOWED_EMAILS": "api@p.iam.gserviceaccount.com",
+}
 
 
 def good(role, environ, read_file=None) -> Settings:
@@ -158,11 +166,34 @@ API_RULES = {
     "no key": (
         {"ARCO_JWT_SECRET": ""},
         "ARCO_JWT_SECRET",
-        "one of ARCO_JWT_SECRET, ARCO_JWT_PUBLIC_KEY_PEM, ARCO_JWT_PUBLIC_KEY_PATH is required when ARCO_DEBUG=false",
+        "one of ARCO_JWT_SECRET, ARCO_JWT_PUBLIC_KEY_PEM, ARCO_JWT_PUBLIC_KEY_PATH, ARCO_JWT_JWKS_URL is required",
     ),
     "two keys": ({"ARCO_JWT_PUBLIC_KEY_PEM": PEM}, "ARCO_JWT_SECRET", "set exactly one of"),
     "short secret": ({"ARCO_JWT_SECRET": "j" * 31}, "ARCO_JWT_SECRET", "must be at least 32 bytes"),
-    "keys by url": ({"ARCO_JWT_JWKS_URL": "https://x"}, "ARCO_JWT_JWKS_URL", "is not supported"),
+    "secret and keys by url": ({"ARCO_JWT_JWKS_URL": "https://idp.example/keys"}, "ARCO_JWT_SECRET", "set exactly one"),
+    "keys by a url of nobody": (
+        {"ARCO_JWT_JWKS_URL": "https://x"},
+        "ARCO_JWT_JWKS_URL",
+        "must be an https:// URL",
+    ),
+    "previous secret alone": (
+        {"ARCO_JWT_SECRET": "", "ARCO_JWT_PUBLIC_KEY_PEM": PEM, "ARCO_JWT_SECRET_PREVIOUS": "p" * 32},
+        "ARCO_JWT_SECRET_PREVIOUS",
+        "is for rotating ARCO_JWT_SECRET",
+    ),
+    "broken key": (
+        {"ARCO_JWT_SECRET": "", "ARCO_JWT_PUBLIC_KEY_PEM": PEM.replace("MII", "AAA")},
+        "ARCO_JWT_PUBLIC_KEY_PEM",
+        "cannot be read",
+    ),
+    "other curve": (
+        {
+            "ARCO_JWT_SECRET": "",
+            "ARCO_JWT_PUBLIC_KEY_PEM": ECKey.generate_key("P-384").as_pem(private=False).decode(),
+        },
+        "ARCO_JWT_PUBLIC_KEY_PEM",
+        "must hold RSA keys of at least 2048 bits",
+    ),
     "private key": (
         {"ARCO_JWT_SECRET": "", "ARCO_JWT_PUBLIC_KEY_PEM": PEM.replace("PUBLIC", "PRIVATE")},
         "ARCO_JWT_PUBLIC_KEY_PEM",
@@ -304,7 +335,32 @@ COMPACTOR_RULES = {
         "ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN",
         "required when the mode is static_bearer",
     ),
-    "oidc": ({"ARCO_INTERNAL_AUTH_MODE": "gcp_oidc"}, "ARCO_INTERNAL_AUTH_MODE", "gcp_oidc is not offered"),
+    "oidc without issuer": (OIDC | {"ARCO_INTERNAL_AUTH_ISSUER": ""}, "ARCO_INTERNAL_AUTH_ISSUER", "required when"),
+    "oidc without audience": (
+        OIDC | {"ARCO_INTERNAL_AUTH_AUDIENCE": ""},
+        "ARCO_INTERNAL_AUTH_AUDIENCE",
+        "required when",
+    ),
+    "oidc without list": (
+        OIDC | {"ARCO_INTERNAL_AUTH_ALLOWED_EMAILS": ""},
+        "ARCO_INTERNAL_AUTH_ALLOWED_SUBS",
+        "is required when",
+    ),
+    "oidc by one variable": ({"ARCO_INTERNAL_AUTH_ENFORCE": "true"}, "ARCO_INTERNAL_AUTH_ISSUER", "required when"),
+    "oidc beside a token": (
+        {
+            "ARCO_INTERNAL_AUTH_MODE": "static_bearer",
+            "ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN": "x",
+            "ARCO_INTERNAL_AUTH_ISSUER": "https://issuer",
+        },
+        "ARCO_INTERNAL_AUTH_ISSUER",
+        "is for gcp_oidc",
+    ),
+    "none beyond loopback": (
+        {"ARCO_HOST": "0.0.0.0"},
+        "ARCO_INTERNAL_AUTH_MODE",
+        "none is only for a loopback",
+    ),
     "file storage": (
         {"ARCO_ENVIRONMENT": "prod", "ARCO_STORAGE_BUCKET": "memory://"},
         "ARCO_STORAGE_BUCKET",
@@ -415,9 +471,33 @@ def test_loopback_needs_no_credentials(host):
 
 def test_with_credentials_any_host_is_allowed_and_internal_roles_stay_on_loopback():
     found = good("all", {"ARCO_HOST": "0.0.0.0", "ARCO_JWT_SECRET": "j" * 32})
-    assert (found.auth.mode, found.auth.key, found.internal_host) == ("HS256", "j" * 32, "127.0.0.1")
+    assert (found.auth.mode, found.auth.keys, found.internal_host) == ("HS256", ("j" * 32,), "127.0.0.1")
     token = {"ARCO_INTERNAL_AUTH_MODE": "static_bearer", "ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN": "x"}
     assert good("all", {"ARCO_HOST": "0.0.0.0", "ARCO_JWT_SECRET": "j" * 32} | token).internal_host == "0.0.0.0"
+
+
+def test_several_public_keys_are_good_while_one_is_being_replaced():
+    found = good("all", {"ARCO_JWT_PUBLIC_KEY_PEM": f"{PEM}\n{OTHER_PEM}"})
+    assert found.auth.keys == (PEM, OTHER_PEM)
+
+
+def test_the_secret_before_the_last_rotation_is_still_good():
+    found = good("all", {"ARCO_JWT_SECRET": "j" * 32, "ARCO_JWT_SECRET_PREVIOUS": "i" * 32})
+    assert found.auth.keys == ("j" * 32, "i" * 32)
+
+
+def test_service_tokens_are_enforced_outside_dev_unless_somebody_says_otherwise():
+    assert good("compactor", COMPACTOR | OIDC).value("ARCO_INTERNAL_AUTH_ENFORCE") is None
+    prod = COMPACTOR | OIDC | {"ARCO_ENVIRONMENT": "prod", "ARCO_STORAGE_BUCKET": "gs://bucket"}
+    assert good("compactor", prod).value("ARCO_INTERNAL_AUTH_ENFORCE") is True
+    reporting = good("compactor", prod | {"ARCO_INTERNAL_AUTH_ENFORCE": "false"})
+    assert reporting.value("ARCO_INTERNAL_AUTH_ENFORCE") is False
+    assert any("let in" in warning for warning in reporting.warnings)
+
+
+def test_any_variable_of_service_tokens_makes_them_the_mode():
+    mode = {name: value for name, value in OIDC.items() if name != "ARCO_INTERNAL_AUTH_MODE"}
+    assert good("compactor", COMPACTOR | mode).internal_auth == "gcp_oidc"
 
 
 def test_debug_is_a_mode_of_its_own_and_warns_when_others_can_reach_it():
@@ -449,7 +529,7 @@ class Files:
 
 def test_a_secret_may_come_from_a_file_without_its_line_end():
     environ = {"ARCO_JWT_SECRET_FILE": "jwt"}
-    assert good("all", environ, Files(jwt="j" * 32 + "\r\n")).auth.key == "j" * 32
+    assert good("all", environ, Files(jwt="j" * 32 + "\r\n")).auth.keys == ("j" * 32,)
 
 
 def test_a_secret_given_twice_is_a_problem():
@@ -469,8 +549,8 @@ def test_a_file_that_cannot_be_had_is_a_problem_and_not_a_missing_secret(reader,
 
 def test_a_public_key_is_read_inline_or_from_a_file():
     inline = good("all", {"ARCO_JWT_PUBLIC_KEY_PEM": PEM.replace("\n", "\\n")})
-    assert (inline.auth.mode, inline.auth.key) == ("RS256", PEM)
-    assert good("all", {"ARCO_JWT_PUBLIC_KEY_PATH": "pem"}, Files(pem=PEM + "\n")).auth.key == PEM
+    assert (inline.auth.mode, inline.auth.keys) == ("public_key", (PEM,))
+    assert good("all", {"ARCO_JWT_PUBLIC_KEY_PATH": "pem"}, Files(pem=PEM + "\n")).auth.keys == (PEM,)
     assert (
         "the file must be a public key"
         in bad("all", {"ARCO_JWT_PUBLIC_KEY_PATH": "pem"}, Files(pem="x"))["ARCO_JWT_PUBLIC_KEY_PATH"]
