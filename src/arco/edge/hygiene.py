@@ -23,6 +23,7 @@ SINGLE: Final = frozenset(
         b"host",
         b"idempotency-key",
         b"if-match",
+        b"origin",
         b"transfer-encoding",
         b"x-groups",
         b"x-metrics-secret",
