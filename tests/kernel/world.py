@@ -111,7 +111,7 @@ class QuietLog:
 class Machine:
     """One process: its own ids, cache and log over a shared store and clock."""
 
-    def __init__(self, store: ObjectStore, clock: VirtualClock, seed: int = 0, grace_ms: int = 86_400_000) -> None:
+    def __init__(self, store: ObjectStore, clock: Any, seed: int = 0, grace_ms: int = 86_400_000) -> None:
         from arco.core.entropy import MintedIds
 
         self.store = store

@@ -171,10 +171,8 @@ class Compactor:
         """When to begin a merge, or to try again to land one, if nothing else happens."""
         merging = self._merging
         if merging.task is None:
-            if self._state is not None and not self._state.manifest.deltas:
-                merging.nothing_to_do()
-                return None
-            if self._state is None and not self._used and not merging.asked:
+            idle = not self._used if self._state is None else not self._state.manifest.deltas
+            if idle and not merging.asked:
                 return None
         elif not merging.finished:
             return None
@@ -183,11 +181,17 @@ class Compactor:
     async def _begin_chore(self) -> None:
         try:
             state = await self._current()
+            if self._merging.asked:
+                # Another compactor may have gone on since we looked, and whoever asks means the deltas there are now.
+                await self._follow(state)
+                state = await self._current()
         except Exception as error:  # noqa: BLE001  # merging is a chore: it is tried again
             self._merging.failed(error)
             return
         if state.manifest.deltas:
             self._merging.begin(state, everything=True)
+        else:
+            self._merging.nothing_to_do()
 
     async def _land_merge(self) -> None:
         """Publish a finished merge although there is nothing else to commit."""

@@ -7,7 +7,7 @@ A production compactor serves exactly one scope; in the all-roles mode it serves
 import asyncio
 from collections.abc import Callable
 
-from arco.core.errors import NotFound
+from arco.core.errors import NotFound, OutcomeUnknown
 from arco.core.scope import Scope
 from arco.kernel.compactor import Compactor
 from arco.kernel.workshop import Workshop
@@ -20,6 +20,7 @@ class Compactors:
         self._workshop_for = workshop_for
         self._only = only
         self._idle_merge_ms = idle_merge_ms
+        self._stopping = False
         self._running: dict[Scope, Compactor] = {}
         self._shops: dict[Scope, Workshop] = {}
 
@@ -34,11 +35,16 @@ class Compactors:
         return list(self._running.values())
 
     def of(self, scope: Scope) -> Compactor:
-        """The running compactor of a scope. Raises `NotFound` for a scope this process does not serve."""
+        """The running compactor of a scope.
+
+        Raises `NotFound` for a scope this process does not serve, `OutcomeUnknown` for a new one when it is stopping.
+        """
         if self._only is not None and scope != self._only:
             raise NotFound("this compactor serves another workspace")
         found = self._running.get(scope)
         if found is None:
+            if self._stopping:
+                raise OutcomeUnknown("this compactor is stopping; another one will fold the event")
             found = self._running[scope] = Compactor(self.workshop(scope), idle_merge_ms=self._idle_merge_ms)
             found.start()
         return found
@@ -52,4 +58,5 @@ class Compactors:
 
     async def stop(self) -> None:
         """Finish what is queued everywhere."""
+        self._stopping = True
         await asyncio.gather(*(compactor.stop() for compactor in self._running.values()))

@@ -102,12 +102,15 @@ class _Deltas:
             self.inline[delta.delta_id] = msgspec.Raw(body)
             self.items.append((delta, layer_of(changes)))
             return
-        free = self.items[self._frozen :]
-        tail = [item for item in free if item[0].path is None]
-        self.items = self.items[: self._frozen] + [item for item in free if item[0].path is not None]
+        # Deltas are read in order, so nothing may move past another: an inline one that a spilled one follows (a merge
+        # held it when that was written) takes the later ones along.
+        first = next((at for at in range(self._frozen, len(self.items)) if self.items[at][0].path is None), None)
+        tail = [] if first is None else self.items[first:]
+        del self.items[len(self.items) - len(tail) :]
         for delta, _ in tail:
-            del self.inline[delta.delta_id]
-        self._spill([*(layer for _, layer in tail), layer_of(changes)], tier=1)
+            self.inline.pop(delta.delta_id, None)
+        tier = max([1, *(delta.tier for delta, _ in tail)])
+        self._spill([*(layer for _, layer in tail), layer_of(changes)], tier=tier)
         self._join_tiers()
 
     def _spill(self, layers: Sequence[Layer], tier: int) -> None:

@@ -19,13 +19,15 @@ SEGMENT_BYTES_MAX: Final = 255
 LIST_LIMIT_MAX: Final = 10_000
 """Objects of one listing page: a page is held in memory."""
 
-_SEGMENT: Final = r"[^./\\%\x00-\x1f\x7f\ud800-\udfff][^/\\%\x00-\x1f\x7f\ud800-\udfff]*"
-_KEY: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*\Z")
+_FIRST: Final = r"[^./\\%\x00-\x1f\x7f-\U0010ffff]"
+_SEGMENT: Final = rf"{_FIRST}[^/\\%\x00-\x1f\x7f-\U0010ffff]{{0,{SEGMENT_BYTES_MAX - 1}}}"
+_ASCII_KEY: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*\Z")
+"""What nearly every key is: checked on each operation, so in one go."""
 
 
 def object_key(text: str) -> Key:
     """The key of an object that `text` spells. Raises `InvalidKey`."""
-    if len(text) * 4 <= SEGMENT_BYTES_MAX and _KEY.match(text):
+    if len(text) <= KEY_BYTES_MAX and _ASCII_KEY.match(text):
         return Key(text)
     return _checked_slowly(text)
 

@@ -1,0 +1,91 @@
+"""`python -m arco.sim`: run one schedule, many of them, or make a failing one small."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from arco.sim.minimise import Minimiser
+from arco.sim.plan import Plan, decode_plan, encode_plan
+from arco.sim.running import Report, run_many
+from arco.sim.schedule import run_plan
+from arco.sim.swarm import PROFILES, plan_of
+from arco.sim.timeline import timeline
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 0 when nothing was broken, 1 when something was."""
+    words = list(arguments)
+    if not words or words[0].startswith("-"):
+        words.insert(0, "one")
+    options = _parser().parse_args(words)
+    if options.command == "run":
+        return _run(options)
+    return _minimise(options) if options.command == "minimise" else _one(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m arco.sim", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("one", help="run one schedule (the default)")
+    small = commands.add_parser("minimise", help="make a failing schedule small")
+    for command in (one, small):
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--profile", choices=PROFILES, default="swarm")
+        command.add_argument("--plan", type=Path, help="a plan of the corpus instead of a seed")
+        command.add_argument("--scope", default="", help="show only this tenant's operations")
+        command.add_argument("--most", type=int, default=400, help="operations shown")
+    small.add_argument("--out", type=Path, help="where to write the smallest plan")
+    many = commands.add_parser("run", help="run many schedules")
+    many.add_argument("--tier", choices=("A",), default="A")
+    many.add_argument("--schedules", type=int, default=1_000)
+    many.add_argument("--first-seed", type=int, default=0)
+    many.add_argument("--profiles", default="swarm", help=f"comma-separated, of {', '.join(PROFILES)}")
+    many.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    many.add_argument("--report", type=Path)
+    return parser
+
+
+def _one(options: argparse.Namespace) -> int:
+    verdict = run_plan(_plan(options))
+    print(timeline(verdict, scope=options.scope, most=options.most))
+    return 0 if verdict.fine else 1
+
+
+def _minimise(options: argparse.Namespace) -> int:
+    minimiser = Minimiser(_plan(options))
+    verdict = minimiser.run()
+    print(timeline(verdict, scope=options.scope, most=options.most))
+    print(f"{minimiser.tries} tries")
+    if options.out is not None:
+        options.out.write_bytes(encode_plan(minimiser.plan))
+    return 0 if verdict.fine else 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    seeds = range(options.first_seed, options.first_seed + options.schedules)
+    report = run_many(seeds, options.profiles.split(","), jobs=options.jobs, tier=options.tier, progress=_progress)
+    text = msgspec.json.format(msgspec.json.encode(report))
+    if options.report is None:
+        print(text.decode())
+    else:
+        options.report.write_bytes(text)
+    return 0 if report.fine else 1
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    return decode_plan(options.plan.read_bytes()) if options.plan else plan_of(options.seed, options.profile)
+
+
+def _progress(report: Report) -> None:
+    line = f"{report.schedules} schedules, {report.failed} failed, {report.wall_s:.0f} s"
+    print(f"\r{line}", end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+    for sentence in report.violations[-1:] if report.failed else []:
+        print(f"\n{sentence}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
