@@ -1,7 +1,7 @@
 """Objects in an S3 bucket; a version is the object's ETag.
 
 Guarantees what the port promises, with one limit: an ETag is made from the object's bytes, so a version returns when
-the same bytes return under the same key (ADR 0013). Whatever arco replaces holds something that never recurs: a pointer
+the same bytes return under the same key (ADR 0014). Whatever arco replaces holds something that never recurs: a pointer
 names its manifest and the hash of the pointer before it. Whose attempt an object is, its metadata tell.
 
 409 `ConditionalRequestConflict` says that another request on this key is under way; it is tried again and decides
