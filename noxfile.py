@@ -2,6 +2,7 @@
 
     nox                 lint, types, imports, tests
     nox -s quick        what you run before every commit: under a minute
+    nox -s cloud        everything that stores, on emulated buckets: some minutes
     nox -s unit -- -k segments      arguments after -- go to pytest
 
 A session runs on the interpreter that runs nox. When that interpreter already holds arco (after the README's
@@ -71,6 +72,18 @@ def tests(session: nox.Session) -> None:
     """Everything pytest finds."""
     python = _python(session)
     session.run(python, "-m", "pytest", *session.posargs, external=True)
+
+
+@nox.session
+def cloud(session: nox.Session) -> None:
+    """The contract, HTTP and process suites with every world on an emulated cloud; conformance with more rounds."""
+    python = _python(session)
+    environment = {"ARCO_TEST_ROUNDS": "50"}
+    adapters = ("tests/contract/test_cloud_conformance.py", "tests/contract/test_gcs_store.py")
+    session.run(python, "-m", "pytest", *adapters, *session.posargs, env=environment, external=True)
+    suites = ("tests/http", "tests/contract", "tests/process/test_cloud_serving.py")
+    for store in ("gcs", "s3"):
+        session.run(python, "-m", "pytest", f"--store={store}", *suites, *session.posargs, external=True)
 
 
 @nox.session

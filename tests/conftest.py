@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tests.emulators.processes import AWS_VARIABLES, Emulator, a_gcs, an_s3
+from tests.emulators.processes import AWS_VARIABLES, BUCKET, Emulator, a_gcs, an_s3
 
 settings.register_profile(
     "arco",
@@ -55,3 +55,22 @@ def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials that the emulated S3 takes."""
     for name, value in AWS_VARIABLES.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _worlds_of_this_session(request: pytest.FixtureRequest) -> None:
+    """With `--store`, the worlds of tests/http and tests/contract keep their objects in that cloud."""
+    name = request.config.getoption("--store")
+    if name == "memory":
+        return
+    from tests.http.world import STORES
+
+    from arco.storage.gcs import GcsStore
+    from arco.storage.s3 import S3Store
+
+    emulator: Emulator = request.getfixturevalue(name)
+    if name == "gcs":
+        STORES.cloud = lambda prefix: GcsStore(BUCKET, prefix, endpoint=emulator.endpoint)
+    else:
+        os.environ.update(AWS_VARIABLES)
+        STORES.cloud = lambda prefix: S3Store(BUCKET, prefix, endpoint=emulator.endpoint)

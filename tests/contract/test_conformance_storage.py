@@ -14,7 +14,7 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.http.world import SCOPE, World, a_table, a_world, foreground, on_disk, problem
+from tests.http.world import SCOPE, World, a_table, a_world, foreground, in_files, on_disk, problem
 
 from arco.core import paths
 from arco.core.canonical_json import sha256_hex
@@ -168,12 +168,12 @@ async def test_27_an_older_event_that_was_never_seen_is_folded_although_the_wate
 
 
 async def test_28_a_head_that_names_a_deleted_file_fails_and_never_shows_an_empty_list(tmp_path: Path):
-    async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
+    async with a_world(storage=in_files(tmp_path)) as world, world.client() as api:
         await a_table(api)
         await a_table(api, "zebras")
         await world.quiet()
     table_segment(tmp_path).unlink()
-    async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
+    async with a_world(storage=in_files(tmp_path)) as world, world.client() as api:
         for path_asked in (TABLES, f"{TABLES}/orders", f"{TABLES}/pears"):
             answer = await api.get(path_asked)
             assert problem(answer) == (500, "INTERNAL", "Internal server error"), path_asked
@@ -183,13 +183,13 @@ async def test_28_a_head_that_names_a_deleted_file_fails_and_never_shows_an_empt
 
 
 async def test_28_a_file_with_other_bytes_than_its_hash_fails_too(tmp_path: Path):
-    async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
+    async with a_world(storage=in_files(tmp_path)) as world, world.client() as api:
         await a_table(api)
         await world.quiet()
     path = table_segment(tmp_path)
     table = pq.read_table(path)
     pq.write_table(table.set_column(2, "name", pa.array(["forged"])), path)
-    async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
+    async with a_world(storage=in_files(tmp_path)) as world, world.client() as api:
         assert (await api.get(TABLES)).status_code == 500
 
 
@@ -306,13 +306,13 @@ async def segments_of_the_same_rows(world: World, ledger: dict[str, bytes]) -> d
 
 
 async def test_33_a_file_without_newer_nullable_columns_is_read_with_nulls(tmp_path: Path):
-    async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
+    async with a_world(storage=in_files(tmp_path)) as world, world.client() as api:
         await a_table(api, properties={"k": "v"}, description="d")
         await world.quiet()
     path = table_segment(tmp_path)
     pq.write_table(pq.read_table(path).drop_columns(["table_type", "properties_json"]), path)
     rewritten(tmp_path / SCOPE.prefix, path)
-    async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
+    async with a_world(storage=in_files(tmp_path)) as world, world.client() as api:
         table = (await api.get(f"{TABLES}/orders")).json()
     assert table["description"] == "d"
     assert "properties" not in table

@@ -17,7 +17,7 @@ from arco.core.paths import Key, delta_log
 from arco.storage.counting import sequential_rounds
 from arco.storage.port import Absent, Stored
 
-from .world import SCOPE, World, a_table, a_world, foreground, on_disk, problem
+from .world import SCOPE, World, a_table, a_world, foreground, in_files, problem
 
 NOBODY = "019b7700-9999-7abc-9def-0123456789ab"
 
@@ -303,7 +303,7 @@ async def test_64_writers_get_dense_versions_each_acknowledged_once(world, api, 
 
 
 async def test_delta_rs_reads_what_was_committed_and_goes_on_with_it(tmp_path):
-    async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
+    async with a_world(storage=in_files(tmp_path)) as world, world.client() as api:
         writer = await a_committer(world, api, location="warehouse/orders")
         root = Path(tmp_path) / SCOPE.prefix / "warehouse/orders"
         root.mkdir(parents=True)

@@ -18,7 +18,7 @@ from arco.storage.counting import sequential_rounds
 from arco.storage.memory import MemoryStore
 from arco.storage.port import Absent, Matches, PutOutcome
 
-from .world import SCOPE, a_table, a_world, foreground, on_disk
+from .world import SCOPE, a_table, a_world, foreground, in_files, on_disk
 
 TABLES = "/catalogs/analytics/schemas/sales/tables"
 READS = [
@@ -193,7 +193,7 @@ async def test_nothing_is_listed_by_any_route(world, api):
 
 
 async def test_query_data_lists_only_the_folder_of_a_table_that_is_a_folder(tmp_path):
-    async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
+    async with a_world(storage=in_files(tmp_path)) as world, world.client() as api:
         for location, name in (("warehouse/one.parquet", "one"), ("warehouse/many/", "many")):
             await a_table(api, name, format="parquet", location=location)
         write_parquet(tmp_path, "warehouse/one.parquet", "warehouse/many/a.parquet", "warehouse/many/deep/b.parquet")

@@ -14,7 +14,7 @@ import httpx
 import polars
 import pytest
 
-from .world import SCOPE, World, a_world, on_disk
+from .world import SCOPE, World, a_world, in_files
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "system-tables.md"
 PUBLIC = {
@@ -107,7 +107,7 @@ async def answered(api: httpx.AsyncClient, relation: str) -> list[dict[str, Any]
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """A world on files whose deltas are merged only when somebody asks for it."""
-    async with a_world({"ARCO_IDLE_MERGE_MS": "600000"}, storage=on_disk(tmp_path)) as world:
+    async with a_world({"ARCO_IDLE_MERGE_MS": "600000"}, storage=in_files(tmp_path)) as world:
         yield world
 
 

@@ -1,7 +1,8 @@
 """The api and the compactor as `arco serve` composes them, in this process, over a store that counts."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from arco.roles import all_roles
 from arco.roles.process import make_process
 from arco.roles.served import ServedRole
 from arco.storage.counting import CountingStore, Operation
+from arco.storage.locate import CloudStore
 from arco.storage.port import ObjectStore
 
 from .documented import Document
@@ -24,6 +26,34 @@ from .documented import Document
 PREFIX = "/api/v1"
 SCOPE = Scope("local", "default")
 MEMORY = "memory://"
+
+
+class Stores:
+    """Where worlds keep their objects: where they ask to, or all of them in a cloud (`pytest --store=gcs`).
+
+    In a cloud, memory and each folder are a prefix of their own. What is about files stays with its files: a folder
+    that holds something when it is first used, and one that is given by `in_files`.
+    """
+
+    def __init__(self) -> None:
+        self.cloud: Callable[[str], CloudStore] | None = None
+        self.files: set[str] = set()
+        self._prefixes: dict[str, str] = {}
+
+    def open(self, storage: str) -> CloudStore | None:
+        """A store in the cloud, or None when the world is to open `storage` itself."""
+        if self.cloud is None or storage in self.files:
+            return None
+        name = storage if storage != MEMORY else f"memory {len(self._prefixes)}"
+        folder = Path(storage.removeprefix("file://"))
+        if name not in self._prefixes:
+            if storage != MEMORY and folder.exists() and any(folder.iterdir()):
+                return None
+            self._prefixes[name] = f"world-{os.getpid()}-{len(self._prefixes)}/"
+        return self.cloud(self._prefixes[name])
+
+
+STORES = Stores()
 
 
 class LeavingClock(SystemClock):
@@ -56,7 +86,8 @@ class World:
         self.process = make_process(storage, log=log)
         # At the end pointers may be moved again at once: there is no cloud here that would mind.
         self.clock = self.process.clock = LeavingClock()
-        self.store = CountingStore(store or self.process.store)
+        self._cloud = None if store else STORES.open(storage)
+        self.store = CountingStore(store or self._cloud or self.process.store)
         self.process.store = self.store
         self.roles: dict[str, ServedRole] = {}
         self._document: Document | None = None
@@ -110,6 +141,8 @@ class World:
         self.clock.leaving = True
         for served in self.roles.values():
             await served.close()
+        if self._cloud is not None:
+            await self._cloud.close()
 
 
 @asynccontextmanager
@@ -127,6 +160,12 @@ async def a_world(
 def on_disk(folder: Path) -> str:
     """The storage URL of a folder."""
     return f"file://{folder}"
+
+
+def in_files(folder: Path) -> str:
+    """The storage URL of a folder whose files the test looks at: it is one with `--store=gcs` too."""
+    STORES.files.add(on_disk(folder))
+    return on_disk(folder)
 
 
 def problem(response: httpx.Response) -> tuple[int, str, str]:

@@ -34,6 +34,7 @@ from arco.storage.port import (
     StoredObject,
 )
 from arco.storage.retries import PATIENCE, NoAnswer, NotSent, Patience, Retries
+from arco.storage.signing import UrlSigner
 from arco.storage.verdicts import ATTEMPT_FIELD, Present, Trouble, never
 
 PAGE_MAX: Final = 1_000
@@ -192,6 +193,12 @@ class GcsStore:
     async def settle(self, key: Key) -> None:
         """Nothing to do: what can be read is durable."""
         object_key(key)
+
+    def signer(self, clock: Clock) -> UrlSigner | None:
+        """Who signs URLs of its objects; None where requests carry no credentials."""
+        from arco.storage.gcs_signing import GcsSigner  # noqa: PLC0415  # it signs for this store, so it knows it
+
+        return None if self.wire.credentials is None else GcsSigner(self, clock)
 
     async def close(self) -> None:
         """End every connection."""

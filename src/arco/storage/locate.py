@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 from urllib.parse import unquote
 
+from arco.core.clock import Clock
 from arco.core.errors import InvalidInput
 from arco.core.paths import InvalidKey
 from arco.storage.local import LocalStore
 from arco.storage.memory import MemoryStore
 from arco.storage.names import object_key
 from arco.storage.port import ObjectStore
+from arco.storage.signing import UrlSigner
 
 EMULATOR_VARIABLE: Final = "STORAGE_EMULATOR_HOST"
 """Names an emulator of Cloud Storage, as for every other client of it; requests then carry no credentials."""
@@ -42,6 +44,10 @@ class CloudStore(ObjectStore, Protocol):
 
     bucket: str
     prefix: str
+
+    def signer(self, clock: Clock) -> UrlSigner | None:
+        """Who signs URLs of its objects; None for an emulator, which is asked without credentials."""
+        ...
 
     async def close(self) -> None:
         """End every connection."""

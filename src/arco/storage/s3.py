@@ -32,6 +32,7 @@ from arco.storage.port import (
 from arco.storage.retries import PATIENCE, NoAnswer, NotSent, Patience, Retries
 from arco.storage.s3_upload import upload
 from arco.storage.s3_wire import Reply, S3Wire
+from arco.storage.signing import UrlSigner
 from arco.storage.verdicts import ATTEMPT_FIELD, Present, Trouble, never
 
 PAGE_MAX: Final = 1_000
@@ -168,6 +169,13 @@ class S3Store:
     async def settle(self, key: Key) -> None:
         """Nothing to do: what can be read is durable."""
         object_key(key)
+
+    def signer(self, clock: Clock) -> UrlSigner | None:
+        """Who signs URLs of its objects; the vendor's client does by its own clock."""
+        from arco.storage.s3_signing import S3Signer  # noqa: PLC0415  # it signs for this store, so it knows it
+
+        del clock
+        return S3Signer(self)
 
     async def close(self) -> None:
         """End every connection."""

@@ -62,6 +62,8 @@ class S3Wire:
             use_listings_cache=False,
             skip_instance_cache=True,
             config_kwargs={
+                # Conditions need the fourth version; presigned URLs would otherwise use an older one.
+                "signature_version": "s3v4",
                 "retries": {"total_max_attempts": 1, "mode": "standard"},
                 "connect_timeout": patience.connect_ms / 1000,
                 "read_timeout": patience.attempt_ms / 1000,
