@@ -94,6 +94,14 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Ten minutes of everything the OpenAPI document offers, and 100,000 raw requests; `-- 60` for a minute."""
+    python = _python(session)
+    session.run(python, "-m", "tests.fuzz.schema", *session.posargs, external=True)
+    session.run(python, "-m", "tests.fuzz.raw", external=True)
+
+
+@nox.session
 def reference(session: nox.Session) -> None:
     """Write the generated pages of docs/reference anew from the code."""
     python = _python(session)

@@ -24,6 +24,7 @@ from arco.config.variables import (
     DEV,
     DISPATCHER,
     FLOW_COMPACTOR,
+    METRICS,
     OUTSIDE_DEV,
     ROLES,
     SWEEPER,
@@ -226,6 +227,12 @@ _FLOW_PORT_DEFAULT: Final = 8080
 
 
 def _ports(draft: Draft) -> dict[str, int]:
+    found = _role_ports(draft)
+    own = draft["ARCO_METRICS_PORT"]
+    return found if own is None else {**found, METRICS: own}
+
+
+def _role_ports(draft: Draft) -> dict[str, int]:
     if draft.role == ALL:
         return {role: draft[_PORT_VARIABLES[role]] for role in ROLES}
     own = _PORT_VARIABLES[draft.role]

@@ -195,7 +195,7 @@ _NEIGHBOURS: Final = (
     ),
     _api("ARCO_COMPACTOR_AUTH_AUDIENCE", "The audience of id tokens; default the compactor's URL.", source=_CONTRACT),
     _api("ARCO_COMPACTOR_GCP_METADATA_URL", "Another metadata server, for tests.", url, "debug only", source=_CONTRACT),
-    _api("ARCO_METRICS_PORT", "A port of its own for `/metrics`; without it `/metrics` is on the api's.", port, "port"),
+    _api("ARCO_METRICS_PORT", "A port of its own for `/metrics`, which the api's then does not have.", port, "port"),
     _api("ARCO_GRPC_PORT", "Reserved.", port, "port, not the HTTP port", source=_CONTRACT),
     _api(
         "ARCO_CORS_ALLOWED_ORIGINS",
@@ -248,6 +248,12 @@ _LIMITS: Final = (
         default="60",
     ),
     _api("ARCO_RATE_DEFAULT_PER_MIN", "Requests a minute of one tenant.", integer(1), "> 0", default="500"),
+    _api(
+        "ARCO_RATE_PRINCIPAL_PER_MIN",
+        "Requests a minute of one principal; unset means that only the tenant's count.",
+        integer(1),
+        "> 0",
+    ),
     _api("ARCO_RATE_URL_MINT_PER_MIN", "Signed URLs a minute of one tenant.", integer(1), "> 0", default="100"),
     _api("ARCO_RATE_BURST", "Requests of one tenant at once.", integer(1), "> 0", default="50"),
 )

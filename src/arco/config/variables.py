@@ -11,6 +11,8 @@ COMPACTOR: Final = "compactor"
 FLOW_COMPACTOR: Final = "flow-compactor"
 DISPATCHER: Final = "dispatcher"
 SWEEPER: Final = "sweeper"
+METRICS: Final = "metrics"
+"""Not a role: the api's second port, `ARCO_METRICS_PORT`."""
 ROLES: Final = (API, COMPACTOR, FLOW_COMPACTOR, DISPATCHER, SWEEPER)
 ALL: Final = "all"
 """The local mode: every role in one process, nothing required."""

@@ -20,6 +20,7 @@ class AccessMetrics:
         self._counters = [registry.counter("arco_http_requests_total", "Requests answered", labels)]
         self._timers = [registry.histogram("arco_http_request_duration_seconds", "Time to answer", labels)]
         self._rejected = registry.counter("arco_http_rejected_total", "Requests turned away at the door", ("reason",))
+        self._limited = registry.counter("rate_limit_hits_total", "Requests beyond a rate limit", ("endpoint",))
         self.in_flight = registry.gauge("arco_http_requests_in_flight", "Requests being answered").series()
         if contract_names:
             labels = ("endpoint", "method", "status_class")
@@ -39,6 +40,10 @@ class AccessMetrics:
     def rejected(self, reason: str) -> None:
         """Record that the door refused a request; `reason` is an error code."""
         self._rejected.series(reason).inc()
+
+    def limited(self, route: str) -> None:
+        """Record that a request to `route` was beyond a rate limit."""
+        self._limited.series(route).inc()
 
     def _new(self, key: tuple[str, str, int]) -> _Series:
         route, method, status = key

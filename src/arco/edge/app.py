@@ -23,12 +23,14 @@ from arco.core.limits import BODY_BYTES_MAX
 from arco.core.log import Log
 from arco.core.metrics import Registry
 from arco.edge.access import AccessMetrics
+from arco.edge.addresses import ClientAddresses
 from arco.edge.audit import AuditTrail
 from arco.edge.auth import Authenticator
 from arco.edge.cors import CorsRules
 from arco.edge.door import Door
 from arco.edge.endpoint import Endpoint, resources
 from arco.edge.gate import Gate
+from arco.edge.hygiene import BODY_SECONDS_MAX
 from arco.edge.lifecycle import Lifecycle
 from arco.edge.rates import RateLimits
 from arco.edge.refusals import Forbidden, UnknownPath
@@ -51,8 +53,10 @@ class AppParts(msgspec.Struct, kw_only=True):
     body_bytes_max: int = BODY_BYTES_MAX
     audit: AuditTrail | None = None
     """None writes audit events to the log only."""
+    body_seconds: float = BODY_SECONDS_MAX
     cors: CorsRules | None = None
     rates: RateLimits | None = None
+    addresses: ClientAddresses = ClientAddresses()
     access_log: bool = False
     lifespan: Lifespan[Starlette] | None = None
     extra_routes: Sequence[BaseRoute] = ()
@@ -76,7 +80,7 @@ def build_app(endpoints: Sequence[Mounted], services: Any, parts: AppParts) -> S
                 metrics=metrics,
                 lifecycle=parts.lifecycle,
                 cors=parts.cors,
-                access_log=parts.access_log,
+                addresses=parts.addresses if parts.access_log else None,
             ),
             Middleware(
                 Gate,
@@ -85,7 +89,9 @@ def build_app(endpoints: Sequence[Mounted], services: Any, parts: AppParts) -> S
                 audit=audit,
                 lifecycle=parts.lifecycle,
                 body_bytes_max=parts.body_bytes_max,
+                body_seconds=parts.body_seconds,
                 rates=parts.rates,
+                addresses=parts.addresses,
             ),
         ],
     )

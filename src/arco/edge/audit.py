@@ -36,6 +36,8 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
     resource: str
     resource_class: str
     request_id: str
+    client: str = ""
+    """The caller's address, told where nobody else is known."""
 
     @property
     def denial(self) -> bool:
@@ -101,8 +103,10 @@ class AuditTrail:
         )
         self.note(scope, event, counted=True)
 
-    def denied(self, reason: str, *, request_id: str, resource: str, template: str = "") -> None:
-        """Record that a caller was turned away: `missing_token` or `invalid_token`."""
+    def denied(  # one fact each, by name
+        self, reason: str, *, request_id: str, resource: str, template: str = "", client: str = ""
+    ) -> None:
+        """Record that a caller at the address `client` was turned away: `missing_token` or `invalid_token`."""
         event = AuditEvent(
             action=AUTH_DENY,
             actor=ANONYMOUS,
@@ -110,6 +114,7 @@ class AuditTrail:
             resource=resource,
             resource_class=template or resource,
             request_id=request_id,
+            client=client,
         )
         self.note(None, event)
 
@@ -130,6 +135,7 @@ class AuditTrail:
             decisionReason=event.reason,
             policyVersion="v1",
             actor=event.actor,
+            client=event.client or None,
             **fields,
         )
         home = scope or self._home

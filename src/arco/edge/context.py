@@ -24,6 +24,9 @@ CONTEXT_KEY = "arco.context"
 REQUEST_ID_KEY = "arco.request_id"
 """Where the request id is kept in the ASGI scope of a request."""
 
+RATE_KEY = "arco.rate"
+"""Where the headers that tell of the rate limit are kept in the ASGI scope of a request."""
+
 
 class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, and for which workspace.

@@ -15,12 +15,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from arco.core.entropy import Ids
 from arco.core.log import Log
 from arco.edge.access import UNMATCHED, AccessMetrics
-from arco.edge.context import REQUEST_ID_KEY
+from arco.edge.addresses import ClientAddresses, client_of
+from arco.edge.context import RATE_KEY, REQUEST_ID_KEY
 from arco.edge.cors import CorsRules, HeaderList, is_preflight, origin_of
 from arco.edge.endpoint import TEMPLATE_KEY
 from arco.edge.hygiene import accepted_request_id
 from arco.edge.lifecycle import Lifecycle
-from arco.edge.problems import problem
+from arco.edge.problems import RATE_LIMITED, problem
 
 _SERVER_ERROR: Final = 500
 _UNAVAILABLE: Final = 503
@@ -41,7 +42,7 @@ class Door:
         metrics: AccessMetrics,
         lifecycle: Lifecycle,
         cors: CorsRules | None = None,
-        access_log: bool = False,
+        addresses: ClientAddresses | None = None,
     ) -> None:
         self._app = app
         self._ids = ids
@@ -49,7 +50,7 @@ class Door:
         self._metrics = metrics
         self._lifecycle = lifecycle
         self._cors = cors
-        self._access_log = access_log
+        self._addresses = addresses  # None writes no access log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -72,6 +73,7 @@ class Door:
     def headers_for(self, scope: Scope, request_id: str) -> HeaderList:
         """The headers every answer to this request carries."""
         headers = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+        headers += scope.get(RATE_KEY, ())
         if self._lifecycle.draining:
             headers.append((b"connection", b"close"))
         if self._cors is not None and (origin := origin_of(scope["headers"])) is not None:
@@ -93,8 +95,9 @@ class Door:
         self._metrics.in_flight.value -= 1
         route = scope.get(TEMPLATE_KEY, UNMATCHED)
         self._metrics.observe(route, scope["method"], status, seconds)
-        if self._access_log:
+        if self._addresses is not None:
             fields = {"route": route, "method": scope["method"], "duration_ms": round(seconds * 1000, 3)}
+            fields["client"] = client_of(scope, self._addresses)
             self._log.info("request_served", status=status, request_id=scope[REQUEST_ID_KEY], **fields)
 
     def record_failure(self, scope: Scope, fact: BaseException) -> None:
@@ -119,9 +122,11 @@ class Door:
             msg=str(fact),
         )
 
-    def record_rejection(self, code: str) -> None:
+    def record_rejection(self, scope: Scope, code: str) -> None:
         """Count a request that was answered with an error of the caller's or of load."""
         self._metrics.rejected(code)
+        if code == RATE_LIMITED:
+            self._metrics.limited(scope.get(TEMPLATE_KEY, UNMATCHED))
 
 
 class _Visit:
@@ -165,7 +170,7 @@ class _Visit:
         if told.status == _SERVER_ERROR:
             self.door.record_failure(self.scope, fact)
         else:
-            self.door.record_rejection(told.view.code)
+            self.door.record_rejection(self.scope, told.view.code)
             if told.status == _UNAVAILABLE and told.view.message != str(fact):
                 self.door.record_trouble(self.scope, fact)
         if self.started:

@@ -1,22 +1,23 @@
 """Behind the door: which endpoint, who is asking, and whether now. Pure ASGI.
 
 Order: headers that can be read in two ways are refused; then the path (404) and the method (405); then identity (401,
-403); then the tenant's rate (429); then, for mutations, whether this process still takes them (503); then the handler,
-with a body it cannot read beyond its limit (413).
+403); then the rates of principal and tenant (429); then, for mutations, whether this process still takes them (503);
+then the handler, with a body it cannot read beyond its limit (413).
 """
 
 from typing import Final
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from arco.core.errors import Unavailable
 from arco.core.scope import InvalidScopeId
+from arco.edge.addresses import ClientAddresses, client_of, rate_key
 from arco.edge.audit import AuditTrail
 from arco.edge.auth import Authenticator, Identity
-from arco.edge.context import CONTEXT_KEY, REQUEST_ID_KEY, RequestContext
+from arco.edge.context import CONTEXT_KEY, RATE_KEY, REQUEST_ID_KEY, RequestContext
 from arco.edge.endpoint import TEMPLATE_KEY
-from arco.edge.hygiene import Headers, limited, single_headers
+from arco.edge.hygiene import BODY_SECONDS_MAX, Headers, limited, single_headers
 from arco.edge.jose import KeysWanted
 from arco.edge.lifecycle import Lifecycle
 from arco.edge.rates import RateLimits
@@ -38,7 +39,9 @@ class Gate:
         audit: AuditTrail,
         lifecycle: Lifecycle,
         body_bytes_max: int,
+        body_seconds: float = BODY_SECONDS_MAX,
         rates: RateLimits | None = None,
+        addresses: ClientAddresses | None = None,
     ) -> None:
         self._app = app
         self._router = router
@@ -46,7 +49,9 @@ class Gate:
         self._audit = audit
         self._lifecycle = lifecycle
         self._body_bytes_max = body_bytes_max
+        self._body_seconds = body_seconds
         self._rates = rates
+        self._addresses = addresses or ClientAddresses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,15 +68,16 @@ class Gate:
         if endpoint is None:
             raise MethodNotAllowed(resource.allow)
         if not endpoint.public:
-            send = await self._let_in(scope, headers, send)
+            await self._let_in(scope, headers)
         if method not in _WITHOUT_BODY:
             if self._lifecycle.draining:
                 raise Draining
-            receive = limited(receive, headers, endpoint.body_bytes_max or self._body_bytes_max)
+            most = endpoint.body_bytes_max or self._body_bytes_max
+            receive = limited(receive, headers, most, seconds=self._body_seconds)
         response = await endpoint.handler(Request(scope, receive, send))
         await response(scope, receive, send)
 
-    async def _let_in(self, scope: Scope, headers: Headers, send: Send) -> Send:
+    async def _let_in(self, scope: Scope, headers: Headers) -> None:
         try:
             identity = self._identified(scope, headers)
         except KeysWanted as wanted:
@@ -88,36 +94,31 @@ class Gate:
             actor=f"api:{identity.scope.tenant}",
             author=self._audit.actor(identity.principal),
         )
-        if self._rates is None:
-            return send
-        return _with_rate_headers(send, self._rates.rate.per_minute, self._rates.take(identity.scope.tenant))
+        if self._rates is not None:
+            taken = self._rates.take(identity.scope.tenant, identity.principal, template=scope[TEMPLATE_KEY])
+            scope[RATE_KEY] = taken.headers
 
     def _identified(self, scope: Scope, headers: Headers) -> Identity:
         request_id, path, template = scope[REQUEST_ID_KEY], scope["path"], scope[TEMPLATE_KEY]
         try:
             identity = self._authenticator.identify(headers)
         except Unauthenticated as refusal:
+            client = self._counted_guess(scope)
             reason = "missing_token" if refusal.code == "MISSING_AUTH" else "invalid_token"
-            self._audit.denied(reason, request_id=request_id, resource=path, template=template)
+            self._audit.denied(reason, request_id=request_id, resource=path, template=template, client=client)
             raise
         except (Forbidden, InvalidScopeId):
-            self._audit.denied("invalid_token", request_id=request_id, resource=path, template=template)
+            client = self._counted_guess(scope)
+            self._audit.denied("invalid_token", request_id=request_id, resource=path, template=template, client=client)
             raise
         if self._authenticator.audited:
             principal = identity.principal
             self._audit.allowed(identity.scope, principal, request_id=request_id, resource=path, template=template)
         return identity
 
-
-def _with_rate_headers(send: Send, limit: int, remaining: int) -> Send:
-    extra = [
-        (b"x-ratelimit-limit", str(limit).encode()),
-        (b"x-ratelimit-remaining", str(remaining).encode()),
-    ]
-
-    async def send_with_rate(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], *extra]}
-        await send(message)
-
-    return send_with_rate
+    def _counted_guess(self, scope: Scope) -> str:
+        """The address of somebody we do not know; who fails too often is not written about. Raises `RateLimited`."""
+        client = client_of(scope, self._addresses)
+        if self._rates is not None:
+            self._rates.guess(rate_key(client))
+        return client

@@ -25,6 +25,7 @@ SINGLE: Final = frozenset(
         b"if-match",
         b"origin",
         b"transfer-encoding",
+        b"x-governance-approval-id",
         b"x-groups",
         b"x-metrics-secret",
         b"x-request-id",
@@ -72,34 +73,35 @@ def accepted_request_id(raw: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-def limited(receive: Receive, headers: Headers, limit: int) -> "LimitedBody":
-    """`receive`, never handing out more than `limit` bytes of body, and not waiting for it for ever.
+def limited(receive: Receive, headers: Headers, limit: int, *, seconds: float = BODY_SECONDS_MAX) -> "LimitedBody":
+    """`receive`, never handing out more than `limit` bytes of body, and waiting for them so many seconds in all.
 
     Raises `BodyTooLarge`, at once when the length is announced; its result raises `BodyTooLarge` and `BodyTooSlow`.
     """
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced[:20]) > limit:
         raise BodyTooLarge(limit)
-    return LimitedBody(receive, limit)
+    return LimitedBody(receive, limit, seconds)
 
 
 class LimitedBody:
     """Receives one body; what comes after it (that the caller went away) may take as long as it likes."""
 
-    __slots__ = ("deadline", "left", "limit", "receive")
+    __slots__ = ("deadline", "left", "limit", "receive", "seconds")
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    def __init__(self, receive: Receive, limit: int, seconds: float) -> None:
         self.receive = receive
         self.limit = limit
         self.left = limit
-        self.deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS_MAX
+        self.seconds = seconds
+        self.deadline: float | None = asyncio.get_running_loop().time() + seconds
 
     async def __call__(self) -> Message:
         try:
             async with asyncio.timeout_at(self.deadline):
                 message = await self.receive()
         except TimeoutError:
-            raise BodyTooSlow(BODY_SECONDS_MAX) from None
+            raise BodyTooSlow(self.seconds) from None
         self.left -= len(message.get("body") or b"")
         if self.left < 0:
             raise BodyTooLarge(self.limit)

@@ -59,13 +59,13 @@ def health_endpoints(health: Health, version: VersionView, *, ready: Handler | N
     ]
 
 
-def metrics_endpoint(registry: Registry, *, secret: str | None = None, public_posture: bool = False) -> Endpoint:
-    """`/metrics` as Prometheus text: 404 in the public posture, 403 without the secret when one is set."""
+def metrics_endpoint(registry: Registry, *, secret: str | None = None, elsewhere: bool = False) -> Endpoint:
+    """`/metrics` as Prometheus text: 404 when they are `elsewhere`, 403 without the secret when one is set."""
 
     observe_process(registry)
 
     async def metrics(request: Request) -> Response:
-        if public_posture:
+        if elsewhere:
             raise UnknownPath
         if secret and not _knows(request, secret):
             raise Forbidden("The metrics secret is missing or wrong; send it as X-Metrics-Secret or as a bearer token")

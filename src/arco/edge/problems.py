@@ -15,6 +15,7 @@ from arco.core.scope import InvalidScopeId
 from arco.edge import refusals
 from arco.storage.port import StorageUnavailable
 
+RATE_LIMITED: Final = "RATE_LIMITED"
 INTERNAL_TEXT: Final = "Internal server error"
 UNDECIDED_TEXT: Final = (
     "It is not known whether the write happened; GET /api/v1/outcomes/{event_id} tells, and so does the same request "
@@ -78,7 +79,7 @@ CODES: Final[Mapping[int, tuple[str, ...]]] = {
     413: ("PAYLOAD_TOO_LARGE",),
     415: ("UNSUPPORTED_MEDIA_TYPE",),
     422: ("UNPROCESSABLE_ENTITY",),
-    429: ("RATE_LIMITED",),
+    429: (RATE_LIMITED,),
     500: ("INTERNAL",),
     501: ("NOT_IMPLEMENTED",),
     503: ("UPSTREAM_ERROR", "OVERLOADED", "OUTCOME_UNKNOWN", "DRAINING"),
@@ -103,7 +104,7 @@ _TABLE: Final[dict[type[BaseException], Known]] = {
     errors.StaleBase: Known(412, "PRECONDITION_FAILED"),
     refusals.BodyTooLarge: Known(413, "PAYLOAD_TOO_LARGE"),
     refusals.UnsupportedMediaType: Known(415, "UNSUPPORTED_MEDIA_TYPE"),
-    refusals.RateLimited: Known(429, "RATE_LIMITED"),
+    refusals.RateLimited: Known(429, RATE_LIMITED),
     refusals.NotImplementedHere: Known(501, "NOT_IMPLEMENTED"),
     errors.Overloaded: Known(503, "OVERLOADED"),
     refusals.Draining: Known(503, "DRAINING"),
@@ -160,6 +161,8 @@ def _headers(fact: BaseException, status: int, retry_after: Any) -> list[tuple[b
         retry_after = _RETRY_AFTER_DEFAULT_S
     if retry_after is not None and status in _RETRY_STATUSES:
         headers.append((b"retry-after", str(max(1, round(retry_after))).encode()))
+    if isinstance(fact, refusals.RateLimited):
+        headers += [(b"x-ratelimit-limit", str(fact.limit).encode()), (b"x-ratelimit-remaining", b"0")]
     if isinstance(fact, refusals.BodyTooLarge | refusals.BodyTooSlow):
         # What is left of the body is not read; the next request cannot follow on this connection.
         headers.append((b"connection", b"close"))

@@ -76,7 +76,11 @@ class Draining(ArcoError):
 
 
 class RateLimited(ArcoError):
-    """Too many requests of one tenant; `retry_after_s` in the details."""
+    """Too many requests; `limit` is how many a minute are allowed, `retry_after_s` in the details when to come back."""
+
+    def __init__(self, message: str, *, limit: int, retry_after_s: int) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.limit = limit
 
 
 class NotImplementedHere(ArcoError):

@@ -1,4 +1,4 @@
-"""Serves ASGI apps over HTTP with hypercorn, tuned (measurements.md 1); several apps may share one event loop.
+"""Serves ASGI apps over HTTP with hypercorn's protocol behind our wire gate; several apps may share one event loop.
 
 Guarantees: the port is bound before anything else happens, so a taken port is a clear `PortTaken`; port 0 is any free
 port and the real one is known before `serve` is called; when `shutdown` is set, in-flight requests get their answer
@@ -6,18 +6,22 @@ within `grace_s` and idle connections are closed.
 """
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.types import ASGIApp
 
+from arco.core.entropy import Ids
 from arco.core.log import Log, SilentLog
+from arco.core.metrics import Registry
+from arco.edge.hub import Hub, WireLimits
+from arco.edge.wire_gate import HEAD_BYTES_MAX
 
 BACKLOG: Final = 2_048
-KEEP_ALIVE_S: Final = 75
-HEADER_BYTES_MAX: Final = 32 * 1024
 ENGINES: Final = ("hypercorn",)
 """Servers there is an adapter for."""
 
@@ -31,6 +35,14 @@ class PortTaken(Exception):
         super().__init__(f"cannot listen on {host}:{port}: {reason}")
         self.host = host
         self.port = port
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True):
+    """How connections are treated, where that is counted, and who names the answers that no app gave."""
+
+    limits: WireLimits = WireLimits()
+    registry: Registry = msgspec.field(default_factory=Registry)
+    ids: Ids | None = None
 
 
 class Listener(msgspec.Struct, frozen=True):
@@ -72,23 +84,65 @@ async def serve(  # by name
     shutdown: asyncio.Event,
     grace_s: float = 25.0,
     log: Log | None = None,
+    wire: Wire | None = None,
     engine: str = "hypercorn",
 ) -> None:
     """Serve `app` until `shutdown` is set and in-flight requests are answered, at most `grace_s` later."""
     if engine not in ENGINES:
         raise ValueError(f"unknown HTTP engine {engine!r}; one of: {', '.join(ENGINES)}")
     # Importing the server takes 70 ms, which `arco --help` does not have.
-    from hypercorn.app_wrappers import ASGIWrapper  # noqa: PLC0415  # see above
-    from hypercorn.asyncio.run import worker_serve  # noqa: PLC0415  # see above
-    from hypercorn.config import Sockets  # noqa: PLC0415  # see above
+    from arco.edge.wire import Server  # noqa: PLC0415  # see above
 
-    wrapped: Any = ASGIWrapper(app)  # type: ignore[arg-type]  # the same protocol under another project's names
-    config = _config(grace_s, log or SilentLog())
-    sockets = Sockets([], [listener.socket], [])
+    wire = wire or Wire()
+    said = log or SilentLog()
+    hub = Hub(wire.limits, wire.registry, wire.ids)
+    server = Server(app, _config(said), hub, said)
     try:
-        await worker_serve(wrapped, config, sockets=sockets, shutdown_trigger=shutdown.wait)
+        async with _lifespan(app, server.config):
+            sockets = await asyncio.get_running_loop().create_server(
+                server.connection, sock=listener.socket, backlog=BACKLOG
+            )
+            await shutdown.wait()
+            sockets.close()
+            await server.context.terminated.set()
+            await hub.end(grace_s)
     finally:
         listener.socket.close()
+
+
+@asynccontextmanager
+async def _lifespan(app: ASGIApp, config: Any) -> AsyncIterator[None]:
+    """Start the app, and end it afterwards. Raises what its start raises."""
+    from hypercorn.app_wrappers import ASGIWrapper  # noqa: PLC0415  # see `serve`
+    from hypercorn.asyncio.lifespan import Lifespan  # noqa: PLC0415  # see `serve`
+
+    wrapped: Any = ASGIWrapper(app)  # type: ignore[arg-type]  # the same protocol under another project's names
+    lifespan = Lifespan(wrapped, config, asyncio.get_running_loop(), {})
+    task = asyncio.create_task(lifespan.handle_lifespan())
+    try:
+        await lifespan.wait_for_startup()
+        if task.done():
+            task.result()
+        yield
+        await lifespan.wait_for_shutdown()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def allow_open_files(count: int) -> int:
+    """Raise this process's soft limit of open files to `count` where the hard limit lets it; what it is then."""
+    try:
+        import resource  # noqa: PLC0415  # there is none on Windows
+    except ImportError:
+        return count
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -106,16 +160,13 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-def _config(grace_s: float, log: Log) -> Any:
+def _config(log: Log) -> Any:
     from hypercorn.config import Config  # noqa: PLC0415  # see `serve`
 
     config = Config()
-    config.backlog = BACKLOG
-    config.keep_alive_timeout = KEEP_ALIVE_S
     config.keep_alive_max_requests = 1_000_000_000  # the default reconnects every client each 1,000 requests
     config.include_server_header = False
-    config.h11_max_incomplete_size = HEADER_BYTES_MAX
-    config.graceful_timeout = grace_s
+    config.h11_max_incomplete_size = 2 * HEAD_BYTES_MAX  # the gate has counted already
     config.accesslog = None
     config.errorlog = None
     config._log = _ServerLog(log)  # type: ignore[assignment]  # hypercorn offers no other way to hand in a logger

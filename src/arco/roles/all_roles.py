@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from arco.clients.compactor import InProcessTransport
 from arco.config.settings import Settings
-from arco.config.variables import ALL, API, COMPACTOR, ROLES
+from arco.config.variables import ALL, API, COMPACTOR, METRICS, ROLES
 from arco.roles.process import Process
 from arco.roles.served import ServedRole
 
@@ -16,7 +16,7 @@ from arco.roles.served import ServedRole
 def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> list[ServedRole]:
     """The roles of this process, in the order in which they drain: who calls comes before who is called."""
     if settings.role != ALL:
-        return [_one(settings.role, settings, process, environ)]
+        return _with_metrics([_one(settings.role, settings, process, environ)], settings, process)
     # Whoever calls from within needs no other proof than this; it is never outside the process.
     own = process.entropy.bytes(32).hex()
     compactor = _one(COMPACTOR, settings, process, environ, own=own)
@@ -25,7 +25,16 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> l
 
     front = api.build(settings, process, environ, transport=InProcessTransport(compactor.app, token=own))
     others = [_one(role, settings, process, environ) for role in ROLES if role not in (API, COMPACTOR)]
-    return [front, *others, compactor]
+    return _with_metrics([front, *others, compactor], settings, process)
+
+
+def _with_metrics(served: list[ServedRole], settings: Settings, process: Process) -> list[ServedRole]:
+    """The roles, and behind the api a port of its own for metrics when one is configured."""
+    if METRICS not in settings.ports:
+        return served
+    from arco.roles import metrics  # noqa: PLC0415  # see `build`
+
+    return [*served, metrics.build(settings, process, served[0])]
 
 
 def _one(

@@ -6,6 +6,7 @@ from typing import Any, Final
 import arco
 from arco.clients.compactor import CompactorClient, HttpTransport, Transport
 from arco.config.settings import AUTH_DEBUG, AUTH_DEVELOPMENT, AUTH_HS256, Settings
+from arco.config.variables import METRICS
 from arco.core.clock import Clock
 from arco.core.errors import NotFound
 from arco.core.metrics import Registry
@@ -14,6 +15,7 @@ from arco.domains.catalog.queries import get_table
 from arco.domains.catalog.rows import TableRow
 from arco.domains.delta.commands import Clerk, finish_overdue
 from arco.domains.lineage.index_cache import IndexCache
+from arco.edge.addresses import ClientAddresses
 from arco.edge.app import AppParts, Mounted, build_app
 from arco.edge.auth import Authenticator, DebugHeaders, DevelopmentScope
 from arco.edge.context import ApiServices
@@ -23,7 +25,7 @@ from arco.edge.lifecycle import Lifecycle
 from arco.edge.openapi import ApiInfo, openapi_endpoint
 from arco.edge.pages import CursorCodec
 from arco.edge.probes import health_endpoints, metrics_endpoint
-from arco.edge.rates import Rate, RateLimits
+from arco.edge.rates import MINT_BURST, Rate, RateLimits
 from arco.edge.reference import API_DESCRIPTION, reference_endpoints
 from arco.edge.tokens import BearerTokens, TokenRules
 from arco.kernel.cache import ObjectCache
@@ -75,8 +77,10 @@ def build(
         authenticator=authenticator(settings, process),
         body_bytes_max=settings.value("ARCO_MAX_BODY_BYTES"),
         audit=services.audit,
+        body_seconds=settings.value("ARCO_HTTP_BODY_TIMEOUT_SECS"),
         cors=_cors(settings),
         rates=_rates(settings, process.clock),
+        addresses=ClientAddresses(settings.value("ARCO_TRUSTED_PROXY_CIDRS") or ()),
     )
     app = build_app(endpoints, services, parts)
     repairs = make_repairs(settings, process, services)
@@ -101,7 +105,7 @@ def mounted(settings: Settings, process: Process, health: Health, environ: Mappi
         metrics_endpoint(
             process.registry,
             secret=settings.value("ARCO_METRICS_SECRET"),
-            public_posture=settings.posture == "public",
+            elsewhere=settings.posture == "public" or METRICS in settings.ports,
         ),
         *reference_endpoints(arco.__version__),
     ]
@@ -245,7 +249,15 @@ def _rates(settings: Settings, clock: Clock) -> RateLimits | None:
     """Without credentials there is one developer on loopback, and no limits (architecture.md, Local conventions)."""
     if settings.auth.mode == AUTH_DEVELOPMENT:
         return None
-    return RateLimits(clock, Rate(settings.value("ARCO_RATE_DEFAULT_PER_MIN"), settings.value("ARCO_RATE_BURST")))
+    per_minute, burst = settings.value("ARCO_RATE_DEFAULT_PER_MIN"), settings.value("ARCO_RATE_BURST")
+    own = settings.value("ARCO_RATE_PRINCIPAL_PER_MIN")
+    mints = settings.value("ARCO_RATE_URL_MINT_PER_MIN")
+    return RateLimits(
+        clock,
+        Rate(per_minute, burst),
+        principal=Rate(own, min(burst, own)) if own else None,
+        minting=Rate(mints, min(MINT_BURST, mints)),
+    )
 
 
 def _bytes(secret: str | bytes | None) -> bytes | None:

@@ -73,6 +73,7 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str], *, o
         lifecycle=lifecycle,
         authenticator=internal_caller(settings, process, own=own),
         body_bytes_max=BODY_BYTES_MAX,
+        body_seconds=settings.value("ARCO_HTTP_BODY_TIMEOUT_SECS"),
     )
     _measure(process.registry, compactors)
     services = compaction.CompactorServices(compactors, process.clock)

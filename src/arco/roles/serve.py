@@ -21,7 +21,8 @@ from arco.config.variables import ALL, API
 from arco.core.clock import SystemClock
 from arco.core.errors import InvalidInput
 from arco.core.log import LineLog, standard_output
-from arco.edge.server import Listener, PortTaken, bind
+from arco.edge.hub import WireLimits
+from arco.edge.server import Listener, PortTaken, Wire, allow_open_files, bind
 from arco.edge.server import run as run_loop
 from arco.edge.server import serve as serve_app
 from arco.roles import all_roles
@@ -32,6 +33,7 @@ EXIT_STORAGE: Final = 69
 EXIT_PORT: Final = 1
 EXIT_DIED: Final = 70
 EXIT_UNFINISHED: Final = 75
+_FILES_OF_OUR_OWN: Final = 512
 _BEAT_MS: Final = 5_000
 _PORT_HELP: Final = "Another server may be running; choose another port with --port, or 0 for any."
 
@@ -81,6 +83,8 @@ async def _main(
 ) -> int:
     roles = all_roles.build(settings, process, environ)
     stop = _Signals(roles)
+    wire = wire_of(settings, process)
+    allow_open_files(len(listeners) * wire.limits.connections_max + _FILES_OF_OUR_OWN)
     stops = {served.role: asyncio.Event() for served in roles}
     serving = {
         served.role: asyncio.create_task(
@@ -90,6 +94,7 @@ async def _main(
                 shutdown=stops[served.role],
                 grace_s=settings.shutdown_timeout_s,
                 log=process.log,
+                wire=wire,
             )
         )
         for served in roles
@@ -110,6 +115,17 @@ async def _main(
     for role in died:
         process.log.error("server_died", role=role, error=repr(serving[role].exception()))
     return EXIT_DIED if died else code
+
+
+def wire_of(settings: Settings, process: Process) -> Wire:
+    """How the servers of this process treat connections."""
+    limits = WireLimits(
+        header_s=settings.value("ARCO_HTTP_HEADER_TIMEOUT_SECS"),
+        body_s=settings.value("ARCO_HTTP_BODY_TIMEOUT_SECS"),
+        keep_alive_s=settings.value("ARCO_HTTP_KEEP_ALIVE_SECS"),
+        connections_max=settings.value("ARCO_HTTP_CONNECTIONS_MAX"),
+    )
+    return Wire(limits=limits, registry=process.registry, ids=process.ids)
 
 
 async def _end(

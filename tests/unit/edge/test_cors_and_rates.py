@@ -4,7 +4,7 @@ from tests.unit.edge.test_auth import _hs256
 
 from arco.core.metrics import Registry
 from arco.edge.cors import CorsRules
-from arco.edge.rates import TENANTS_MAX, Rate, RateLimits
+from arco.edge.rates import ENTRIES_MAX, Buckets, Rate, RateLimits, Taken
 from arco.edge.refusals import RateLimited
 
 GET = "/api/v1/hello/you"
@@ -47,35 +47,60 @@ async def test_a_preflight_question_needs_no_authentication():
 
 def test_a_bucket_gives_a_burst_and_then_the_rate():
     clock = TurnedClock()
-    limits = RateLimits(clock, Rate(60, 3))
-    assert [limits.take("a") for _ in range(3)] == [2, 1, 0]
+    limits = Buckets(clock, Rate(60, 3))
+    assert [limits.take("a").remaining for _ in range(3)] == [2, 1, 0]
     with pytest.raises(RateLimited, match=r"Limit: 60 requests per minute. Retry after 1 seconds\.") as caught:
         limits.take("a")
     assert caught.value.details["retry_after_s"] == 1
-    assert limits.take("b") == 2
+    assert limits.take("b") == Taken(60, 2)
     clock.ms += 1_000
-    assert limits.take("a") == 0
+    assert limits.take("a").remaining == 0
     clock.ms += 3_600_001
-    assert limits.take("a") == 2
+    assert limits.take("a").remaining == 2
 
 
 def test_refused_requests_do_not_push_the_next_token_away():
     clock = TurnedClock()
-    limits = RateLimits(clock, Rate(60, 1))
+    limits = Buckets(clock, Rate(60, 1))
     limits.take("a")
     for _ in range(10):
         clock.ms += 100
         if clock.ms % 1000:
             with pytest.raises(RateLimited):
                 limits.take("a")
-    assert limits.take("a") == 0
+    assert limits.take("a").remaining == 0
 
 
 def test_the_memory_of_tenants_is_bounded():
-    limits = RateLimits(TurnedClock(), Rate(60, 3))
-    for number in range(TENANTS_MAX + 5):
+    limits = Buckets(TurnedClock(), Rate(60, 3))
+    for number in range(ENTRIES_MAX + 5):
         limits.take(str(number))
-    assert len(limits._buckets) == TENANTS_MAX
+    assert len(limits) == ENTRIES_MAX
+
+
+def test_who_has_not_come_for_an_hour_is_forgotten():
+    clock = TurnedClock()
+    limits = Buckets(clock, Rate(60, 3))
+    for number in range(10):
+        limits.take(str(number))
+    clock.ms += 3_600_001
+    for _ in range(20):
+        limits.take("new")
+        clock.ms += 1_000
+    assert len(limits) == 1
+
+
+def test_a_principal_and_a_mint_have_buckets_of_their_own():
+    limits = RateLimits(TurnedClock(), Rate(60, 5), principal=Rate(60, 2), minting=Rate(30, 1))
+    assert [limits.take("t", "ada").remaining for _ in range(2)] == [1, 0]
+    with pytest.raises(RateLimited):
+        limits.take("t", "ada")
+    assert limits.take("t", "bo").remaining == 1, "a colleague goes on"
+    assert limits.take("t").remaining == 1, "of the tenant's five three are taken"
+    assert limits.take("t", template="/api/v1/browser/urls") == Taken(30, 0)
+    with pytest.raises(RateLimited, match="30 requests per minute"):
+        limits.take("t", template="/api/v1/browser/urls")
+    assert limits.take("other", template="/api/v1/browser/urls") == Taken(30, 0)
 
 
 async def test_allowed_requests_tell_the_limit_and_refused_ones_when_to_come_back():
@@ -83,6 +108,8 @@ async def test_allowed_requests_tell_the_limit_and_refused_ones_when_to_come_bac
     allowed = await app.ask("GET", GET)
     assert (allowed.headers["x-ratelimit-limit"], allowed.headers["x-ratelimit-remaining"]) == ("500", "0")
     refused = await app.ask("GET", GET)
+    assert (refused.headers["x-ratelimit-limit"], refused.headers["x-ratelimit-remaining"]) == ("500", "0")
+    assert 'rate_limit_hits_total{endpoint="/api/v1/hello/{name}"} 1' in app.registry.render()
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (429, "RATE_LIMITED", "1")
 
 

@@ -8,7 +8,6 @@ from tests.unit.edge.kit import Served, an_endpoint, served
 from arco.core import errors
 from arco.core.ids import is_ulid
 from arco.core.paths import checked_key
-from arco.edge import hygiene
 from arco.edge.codec import decode_bytes, reply
 from arco.edge.hygiene import limited
 from arco.edge.problems import CODES, INTERNAL_TEXT, UNDECIDED_TEXT, ProblemView, problem
@@ -64,7 +63,7 @@ async def test_a_bad_request_id_of_the_caller_is_replaced(given):
         (KeyError("our bug"), 500, "INTERNAL", INTERNAL_TEXT),
         (Forbidden("no"), 403, "FORBIDDEN", "no"),
         (NotAcceptable("no such media"), 406, "NOT_ACCEPTABLE", "no such media"),
-        (RateLimited("slow down", retry_after_s=3), 429, "RATE_LIMITED", "slow down"),
+        (RateLimited("slow down", limit=60, retry_after_s=3), 429, "RATE_LIMITED", "slow down"),
         (NotImplementedHere("later"), 501, "NOT_IMPLEMENTED", "later"),
         (StorageUnavailable("gs://bucket"), 503, "UPSTREAM_ERROR", "Storage does not answer; send the request again"),
     ],
@@ -180,13 +179,12 @@ async def test_a_body_that_announces_nothing_is_counted():
     assert (await app.ask("POST", "/api/v1/b", content=chunks())).status_code == 413
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(hygiene, "BODY_SECONDS_MAX", 0.01)
+async def test_a_body_that_does_not_come_is_not_waited_for():
 
     async def receive():
         await asyncio.Event().wait()
 
-    received = limited(receive, {}, 10)
+    received = limited(receive, {}, 10, seconds=0.01)
     with pytest.raises(BodyTooSlow, match=r"0\.01 seconds"):
         await received()
     assert problem(BodyTooSlow(30)).status == 408

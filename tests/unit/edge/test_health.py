@@ -195,5 +195,5 @@ async def test_metrics_ask_for_the_secret_when_there_is_one():
 
 
 async def test_a_public_server_has_no_metrics():
-    answer = await _served(_health(), public_posture=True).ask("GET", "/metrics")
+    answer = await _served(_health(), elsewhere=True).ask("GET", "/metrics")
     assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")

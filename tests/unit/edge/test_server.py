@@ -5,7 +5,7 @@ import pytest
 from tests.unit.edge.kit import an_endpoint, served
 
 from arco.edge.codec import reply
-from arco.edge.server import PortTaken, bind, run, serve
+from arco.edge.server import PortTaken, allow_open_files, bind, run, serve
 
 pytestmark = pytest.mark.process
 
@@ -138,6 +138,29 @@ async def test_an_unknown_engine_is_refused():
     with pytest.raises(ValueError, match="hypercorn"):
         await serve(served().app, listener, shutdown=asyncio.Event(), engine="other")
     listener.socket.close()
+
+
+def test_the_limit_of_open_files_is_never_lowered():
+    before = allow_open_files(0)
+    assert allow_open_files(16) == before
+    assert allow_open_files(before + 1) >= before
+
+
+async def test_a_request_that_never_ends_is_ended_with_the_server():
+    entered = asyncio.Event()
+
+    async def endless(_request):
+        entered.set()
+        await asyncio.Event().wait()
+
+    async with Running(served(an_endpoint("/slow", endless)), grace_s=0.05) as running:
+        _, writer = await asyncio.open_connection("127.0.0.1", running.listener.port)
+        writer.write(_get("/api/v1/slow"))
+        await entered.wait()
+        running.shutdown.set()
+        async with asyncio.timeout(5):
+            await running.task
+        writer.close()
 
 
 def test_main_runs_on_the_fast_loop_where_there_is_one():

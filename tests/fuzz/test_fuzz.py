@@ -1,0 +1,20 @@
+"""A short, seeded piece of what `nox -s fuzz` does at length."""
+
+import pytest
+from tests.fuzz import raw, schema
+from tests.process.servers import serving
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+
+def test_what_the_document_offers_is_answered_as_the_document_says():
+    arguments = ("--phases", "coverage,fuzzing", "--max-examples", "1", "--seed", str(schema.SEED), "--no-shrink")
+    done = schema.run(*arguments, capture=True)
+    assert done.returncode == 0, done.stdout[-8_000:] + done.stderr
+
+
+def test_raw_bytes_get_at_most_one_answer_each_and_never_a_5xx():
+    with serving(["--port", "0", "--storage", "memory://"], raw.DEADLINES) as server:
+        found = raw.fuzz(server.ports["api"], 600, raw.SEED)
+        assert server.process.poll() is None, "the server is still there"
+    assert found[400] > 200 and found[200] > 5
