@@ -3,9 +3,11 @@
 from arco.config.settings import Settings
 from arco.config.variables import METRICS
 from arco.edge.app import AppParts, build_app
-from arco.edge.auth import InternalCaller
+from arco.edge.auth import Identity
+from arco.edge.hygiene import Headers
 from arco.edge.lifecycle import Lifecycle
 from arco.edge.probes import metrics_endpoint
+from arco.edge.refusals import Forbidden
 from arco.roles.process import Process
 from arco.roles.served import ServedRole
 
@@ -20,8 +22,18 @@ def build(settings: Settings, process: Process, front: ServedRole) -> ServedRole
         log=process.log,
         registry=process.registry,
         lifecycle=lifecycle,
-        authenticator=InternalCaller(None, only=settings.scope),
+        authenticator=_Nobody(),
     )
     endpoint = metrics_endpoint(process.registry, secret=settings.value("ARCO_METRICS_SECRET"))
     app = build_app([("", endpoint)], None, parts)
     return ServedRole(role=METRICS, app=app, lifecycle=lifecycle, health=front.health)
+
+
+class _Nobody:
+    """There is nothing on this port that a caller could be let in to."""
+
+    audited = False
+
+    def identify(self, headers: Headers) -> Identity:
+        """Nobody. Raises `Forbidden`."""
+        raise Forbidden("Nobody is let in on the port of the metrics")
