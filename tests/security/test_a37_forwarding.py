@@ -61,7 +61,10 @@ def test_a37_an_ipv6_caller_has_one_bucket_for_its_network():
 
 async def test_a37_rotating_headers_does_not_get_more_guesses():
     app = served(
-        an_endpoint(), authenticator=DebugHeaders(), rates=RateLimits(TurnedClock(), Rate(60, 5)), addresses=PROXIES
+        an_endpoint(),
+        authenticator=DebugHeaders(),
+        rates=RateLimits(TurnedClock(), Rate(60, 5), guesses=Rate(60, 5)),
+        addresses=PROXIES,
     )
     answers = [
         await app.ask(
@@ -84,7 +87,7 @@ async def test_a37_rotating_headers_does_not_get_more_guesses():
 
 async def test_a37_behind_a_proxy_each_caller_has_guesses_of_its_own():
     trusted = ClientAddresses(["127.0.0.0/8"])
-    rates = RateLimits(TurnedClock(), Rate(60, 1))
+    rates = RateLimits(TurnedClock(), Rate(60, 1), guesses=Rate(60, 1))
     app = served(an_endpoint(), authenticator=DebugHeaders(), rates=rates, addresses=trusted)
     for caller, status in (("1.1.1.1", 401), ("1.1.1.2", 401), ("1.1.1.1", 429), ("9.9.9.9, 1.1.1.2", 429)):
         answer = await app.ask("GET", "/api/v1/hello/you", headers={"X-Forwarded-For": caller})

@@ -32,6 +32,10 @@ class Rate(msgspec.Struct, frozen=True):
     burst: int
 
 
+GUESSES: Final = Rate(600, 200)
+"""Failed attempts of one address: who forgot a token is told so, who guesses is not written about for ever."""
+
+
 class Taken(msgspec.Struct, frozen=True):
     """A token was taken: of how many a minute, and how many a caller may still send at once."""
 
@@ -95,11 +99,19 @@ class Buckets:
 class RateLimits:
     """The buckets of one process. `principal` and `minting` are of their own; without them only the tenant's count."""
 
-    def __init__(self, clock: Clock, rate: Rate, *, principal: Rate | None = None, minting: Rate | None = None) -> None:
+    def __init__(  # one rate each, by name
+        self,
+        clock: Clock,
+        rate: Rate,
+        *,
+        principal: Rate | None = None,
+        minting: Rate | None = None,
+        guesses: Rate = GUESSES,
+    ) -> None:
         self.tenants = Buckets(clock, rate)
         self.principals = Buckets(clock, principal) if principal else None
         self.minting = Buckets(clock, minting) if minting else None
-        self.guesses = Buckets(clock, rate)
+        self.guesses = Buckets(clock, guesses)
 
     def take(self, tenant: str, principal: str = "", *, template: str = "") -> Taken:
         """Take what a request to this route costs, and tell of the scarcer bucket. Raises `RateLimited`."""
