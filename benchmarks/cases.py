@@ -13,7 +13,8 @@ from arco.core.clock import SystemClock
 from arco.core.paths import Key
 from arco.storage.local import LocalStore
 from arco.storage.port import Absent
-from benchmarks.loading import table_names
+from benchmarks.loading import table_name, table_names
+from benchmarks.search import searched
 from benchmarks.server import Server
 from benchmarks.wire import Connection, Latencies, alone, together
 
@@ -61,6 +62,8 @@ class Measured:
             rows += await self._first(server)
             rows += await self._reads(server)
             rows += await self._lists(server)
+            if self._size >= 100_000:
+                rows += await searched(server.port, self._names)
             rows += await self._writes(server)
             # SQL is measured on a quiet catalog: while segments are being merged both want the same two processors.
             await Connection("127.0.0.1", server.compactor_port).call("POST", "/compact", {})
@@ -135,7 +138,7 @@ class Measured:
     def _create(self, _index: int) -> tuple[str, str, Any]:
         self._made += 1
         schema = f"s{self._rng.randrange(100):03d}"
-        name = f"t_{self._rng.getrandbits(48):012x}_{self._made}"
+        name = f"{table_name(self._rng)}_{self._made}"
         return ("POST", f"{_API}/{schema}/tables", {"name": name, "format": "parquet", "columns": _COLUMN})
 
     async def _writes(self, server: Server) -> list[Row]:

@@ -34,12 +34,34 @@ COLUMNS = (
     ("day", "DATE"),
 )
 BATCH = 1_024
+_SUBJECTS_TEXT = (
+    "account address ad agent alert app asset audit balance basket booking brand budget campaign card carrier "
+    "cart case channel charge claim click contact contract coupon courier currency customer dealer delivery "
+    "device discount event expense feed flight forecast fraud goal holiday inventory invoice item journal lead "
+    "ledger listing loan location login margin market member message metric order partner payment person plan "
+    "policy price product promotion purchase quote rating refund region rental reservation return review route "
+    "sale search segment sensor session shift shipment shop sku stock store subscription supplier survey task "
+    "tax ticket tier trip user vehicle vendor visit voucher weather "
+)
+SUBJECTS = _SUBJECTS_TEXT.split()
+_SHAPES_TEXT = (
+    "daily weekly monthly hourly raw clean staging history snapshot latest summary detail dim fact agg events "
+    "changes current archive export import sample errors late joined features labels scores backup test dev "
+)
+SHAPES = _SHAPES_TEXT.split()
+NOTED = 8
+"""Every eighth table has a description."""
 
 
 def table_names(size: int) -> list[tuple[str, str]]:
     """Schema and table names of a catalog of this size: random over the whole key range, the same in every run."""
     rng = random.Random(size)
-    return [(f"s{rng.randrange(SCHEMAS):03d}", f"t_{rng.getrandbits(48):012x}") for _ in range(size)]
+    return [(f"s{rng.randrange(SCHEMAS):03d}", table_name(rng)) for _ in range(size)]
+
+
+def table_name(rng: random.Random) -> str:
+    """A name as people give them, but unique: subject, shape, and 12 hex digits: `order_daily_0f3a…`."""
+    return f"{rng.choice(SUBJECTS)}_{rng.choice(SHAPES)}_{rng.getrandbits(48):012x}"
 
 
 def loaded(root: Path, size: int, progress: bool = True) -> Path:
@@ -88,11 +110,14 @@ def _units(process: Process, size: int) -> Iterator[Unit]:
         schema_ids[name] = schema_id = process.ids.uuid7()
         record = NamespaceRecord(id=schema_id, catalog_id=catalog_id, name=name, created_at=now, updated_at=now)
         yield _unit(process, 1, NamespaceCreated(namespace=record))
-    for schema, name in table_names(size):
-        yield _unit(process, 1, _table(process, schema_ids[schema], name, now))
+    for number, (schema, name) in enumerate(table_names(size)):
+        words = name.split("_")
+        note = f"The {words[1]} {words[0]} records, kept by the {schema} team" if number % NOTED == 0 else None
+        yield _unit(process, 1, _table(process, schema_ids[schema], name, (now, note)))
 
 
-def _table(process: Process, schema_id: str, name: str, now: int) -> TableRegistered:
+def _table(process: Process, schema_id: str, name: str, facts: tuple[int, str | None]) -> TableRegistered:
+    now, note = facts
     table_id = process.ids.uuid7()
     columns = [
         ColumnRecord(
@@ -104,6 +129,7 @@ def _table(process: Process, schema_id: str, name: str, now: int) -> TableRegist
         id=table_id,
         namespace_id=schema_id,
         name=name,
+        description=note,
         location=f"warehouse/{name}/",
         format="parquet",
         created_at=now,

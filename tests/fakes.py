@@ -16,8 +16,9 @@ from arco.core.instant import stored_text
 from arco.kernel.decide import UnitContext, decide
 from arco.kernel.desk import UnitDraft
 from arco.kernel.envelope import Envelope, Unit, event_key
-from arco.kernel.fold import Domain, NotLoaded, Outcome
+from arco.kernel.fold import Change, Domain, NotLoaded, Outcome
 from arco.kernel.manifest import CommitInputs
+from arco.kernel.rooms import Rooms
 from arco.kernel.spec import R, RowKey, TableSpec
 
 State = dict[str, dict[RowKey, Any]]
@@ -63,6 +64,7 @@ class MemoryView:
     def __init__(self, state: State | None = None) -> None:
         self.state: State = {} if state is None else {name: dict(rows) for name, rows in state.items()}
         self._undo: list[tuple[str, RowKey, Any]] = []
+        self._held = set(self.state)
 
     def get(self, table: TableSpec[R], key: RowKey) -> R | None:
         return cast("R | None", self.state.get(table.name, {}).get(key))
@@ -84,6 +86,33 @@ class MemoryView:
     def rollback(self, savepoint: int) -> None:
         while len(self._undo) > savepoint:
             self._set(*self._undo.pop())
+        touched = {table for table, _, _ in self._undo}
+        for table in [name for name in self.state if name not in self._held | touched]:
+            del self.state[table]
+
+    def counted(self, table: TableSpec[R]) -> int | None:
+        rows = self.state.get(table.name)
+        return None if rows is None else len(rows)
+
+    def following(self, table: TableSpec[R], after: RowKey, *, limit: int) -> list[R]:
+        rows = self.state.get(table.name, {})
+        return [rows[key] for key in sorted(key for key in rows if key > after)[:limit]]
+
+    def changed(self, table: TableSpec[R], savepoint: int) -> list[Change[R]]:
+        before: dict[RowKey, R | None] = {}
+        for name, key, old in self._undo[savepoint:]:
+            if name == table.name:
+                before.setdefault(key, old)
+        changes = [Change(before[key], self.get(table, key)) for key in sorted(before)]
+        return [change for change in changes if change.old != change.new]
+
+    def write(self, table: TableSpec[R], row: R, *, existed: bool) -> None:
+        assert (self.get(table, table.key_of(row)) is not None) == existed, row
+        self.put(table, row)
+
+    def remove(self, table: TableSpec[R], key: RowKey) -> None:
+        assert self.get(table, key) is not None, key
+        self.delete(table, key)
 
     def _change(self, table: str, key: RowKey, row: Any) -> None:
         self._undo.append((table, key, self.state.get(table, {}).get(key)))
@@ -142,6 +171,9 @@ class MemorySnapshot:
     def count(self, table: TableSpec[R]) -> int:
         return len(self.state.get(table.name, {}))
 
+    def counted(self, table: TableSpec[R]) -> int | None:
+        return self.count(table)
+
     def table_version(self, table: TableSpec[R]) -> str:
         return f"{self.manifest_id}/{table.name}"
 
@@ -163,8 +195,12 @@ class MemorySnapshot:
         if descending:
             mine.reverse()
         if after is not None:
-            mine = [key for key in mine if (key < after if descending else key > after)]
+            # Like the kernel's: what begins with a partial `after` does not lie beyond it.
+            mine = [key for key in mine if (key < after if descending else key[: len(after)] > after)]
         return [rows[key] for key in mine[:limit]]
+
+    async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:
+        return sum(low <= key < high for key in self._keys(table))
 
     async def arrow(self, table: TableSpec[R]) -> Any:
         raise NotImplementedError("SQL is tried on the kernel's own snapshots")
@@ -181,7 +217,7 @@ class MemoryWorkspace:
     def __init__(self, *domains: Domain, clock: FrozenClock | None = None) -> None:
         self.clock = clock or FrozenClock()
         self.ids = seeded_ids(self.clock, seed=1)
-        self.domains = {kind: domain for domain in domains for kind in domain.event_types}
+        self.domains = Rooms(domains)
         self.snapshots: list[MemorySnapshot] = []
         self.submitted: list[Unit] = []
         self.before_submit: list[Any] = []

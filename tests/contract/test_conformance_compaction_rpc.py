@@ -133,7 +133,7 @@ async def test_23_a_token_below_the_published_epoch_is_stale_also_for_a_compacto
     [
         ({"domain": "executions"}, 400, "unsupported_domain"),
         ({"domain": "nonsense"}, 400, "unsupported_domain"),
-        ({"domain": "search"}, 501, "not_implemented"),
+        ({"domain": "search"}, 400, "validation_error"),
         ({"event_paths": []}, 400, "validation_error"),
         ({"event_paths": ["ledger/lineage/01KDVH8Q3N5P7R9S1T3V5W7X9Y.json"]}, 400, "validation_error"),
         ({"event_paths": ["ledger/catalog/../../x.json"]}, 400, "validation_error"),
@@ -160,6 +160,17 @@ async def test_what_the_contract_refuses_is_refused_and_the_head_stays(world, fi
     assert found[:2] == (status, error)
     assert found[2]
     assert await heads(world) == before
+
+
+async def test_search_is_compacted_without_events_and_answers_with_the_head(world):
+    await planted(world, PATH, event())
+    done, made = await compact(world)
+    assert done == 200
+    for domain in ("search", "governance"):
+        status, answer = await compact(world, domain=domain, event_paths=[])
+        assert status == 200
+        assert answer["events_processed"] == 0
+        assert answer["manifest_id"] == made["manifest_id"]
 
 
 async def test_bytes_that_are_no_event_are_put_aside_and_the_head_stays(world):

@@ -97,8 +97,8 @@ async def test_a_cold_look_up_among_many_tables_takes_at_most_four_rounds(large)
 
 
 @pytest.mark.parametrize("size", ["empty", "large"])
-async def test_a_create_is_a_probe_an_append_and_two_rounds_and_its_bytes_are_bounded(request, tmp_path, size):
-    storage = on_disk(tmp_path) if size == "empty" else on_disk(request.getfixturevalue("large"))
+async def test_a_create_is_a_probe_an_append_and_two_rounds_and_its_bytes_are_bounded(large, tmp_path, size):
+    storage = on_disk(tmp_path) if size == "empty" else on_disk(large)
     schema = "s042"
     async with a_world(storage=storage) as world, world.client() as api:
         if size == "empty":

@@ -147,6 +147,19 @@ next (12 is a manifest of the list; so is the moment at which it was the newest)
   arco query "SELECT name FROM system.catalog.tables" --as-of 12
 """
 
+SEARCH: Final = """\
+Looks in names and their parts, descriptions, columns and tags (the property 'tags', and those called 'tag.…').
+
+examples:
+  arco search orders                        tables and schemas, the best match first
+  arco search orders dai                    both words; the last one may be a beginning: orders_daily
+  arco search customer_id --type column     every column of that name
+  arco search orders --catalog sales --json
+
+next:
+  arco catalog show NAME
+"""
+
 LINEAGE: Final = """\
 examples:
   arco lineage nyc.marts.delays_by_carrier

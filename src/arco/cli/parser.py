@@ -36,6 +36,7 @@ def build() -> HelpfulParser:
     _add_verify(commands)
     _add_doctor(commands)
     _add_catalog(commands)
+    _add_search(commands)
     _add_lineage(commands)
     _add_query(commands)
     _add_audit(commands)
@@ -119,6 +120,16 @@ def _add_register(verbs: Any) -> None:
     register.add_argument("--description", metavar="TEXT")
     register.add_argument("--create-parents", action="store_true", help="create the catalog and schema if missing")
     _client(register)
+
+
+def _add_search(commands: Any) -> None:
+    what = "find schemas, tables and columns by the words in them"
+    search = _command(commands, "search", "arco.cli.search:search", what, epilog=examples.SEARCH)
+    search.add_argument("words", nargs="+", metavar="WORD", help="all must occur; the last may be a beginning")
+    search.add_argument("--type", metavar="KINDS", help="schema, table, column, separated by commas (schema,table)")
+    search.add_argument("--catalog", metavar="NAME", help="only what lies in this catalog")
+    search.add_argument("--limit", type=_positive, metavar="N", default=20, help="at most N results (default 20)")
+    _client(search)
 
 
 def _add_lineage(commands: Any) -> None:

@@ -24,6 +24,26 @@ PAGE_ROWS_DEFAULT: Final = 100
 PAGE_ROWS_MAX: Final = 500
 """List pages (catalog.md 4.1)."""
 
+SEARCH_WORDS_MAX: Final = 256
+"""Different words of one description or tag that are indexed: nobody finds a table by the 257th."""
+
+SEARCH_WORD_CHARS_MAX: Final = 255
+"""Longer words (encoded data, keys) are not indexed; a name never is longer."""
+
+SEARCH_QUERY_CHARS_MAX: Final = 256
+SEARCH_QUERY_WORDS_MAX: Final = 8
+"""One search: what people type, several times over; each word costs a round of look-ups."""
+
+SEARCH_POSTINGS_MAX: Final = 4_096
+SEARCH_ROWS_MAX: Final = 32
+"""Postings looked at, and table rows read, for one page of results: then the page ends, and the next goes on."""
+
+SEARCH_PAGE_DEFAULT: Final = 20
+"""Results of a page when none is asked for: a screen."""
+
+SEARCH_UPKEEP_ROWS: Final = 128
+"""Schemas and tables indexed by one step of building the index of an older catalog: writers wait for one at most."""
+
 EDGES_PER_REQUEST_MAX: Final = 1_000
 """Lineage batch (catalog.md 8.1)."""
 

@@ -5,18 +5,19 @@ only to learn what else it will touch; so a batch of any size takes about as man
 pass, in which nothing was missing, counts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from arco.core.errors import CorruptData
 from arco.kernel.decide import UnitContext, decide
 from arco.kernel.envelope import Unit
-from arco.kernel.fold import Domain, Outcome, Witness
+from arco.kernel.fold import Outcome, Witness
 from arco.kernel.layers import Changes
 from arco.kernel.loader import Loader
 from arco.kernel.manifest import CommitInputs
 from arco.kernel.records import COMMITS
+from arco.kernel.rooms import Rooms
 from arco.kernel.state import ChainState, Missing
 from arco.kernel.working import WorkingView
 
@@ -52,7 +53,7 @@ async def fold_batch(
 class Folding(msgspec.Struct, frozen=True):
     """What folding needs besides state and units."""
 
-    domains: Mapping[str, Domain]
+    domains: Rooms
     loader: Loader
     witnesses: Sequence[Witness] = ()
 
@@ -80,9 +81,10 @@ def _one_pass(
         fresh.append(new)
     if missing:
         return None, missing
-    names = set(view.changes) | set(state.manifest.counts) | {COMMITS.name}
-    counts = {name: view.count(name) for name in sorted(names)}
     changed = {name: rows for name, rows in view.changes.items() if rows}
+    # Only what was really changed: that a table is counted at all says that the chain holds it.
+    names = set(changed) | set(state.manifest.counts) | {COMMITS.name}
+    counts = {name: view.count(name) for name in sorted(names)}
     return FoldedBatch(tuple(outcomes), tuple(fresh), changed, counts, version), missing
 
 

@@ -80,6 +80,11 @@ class Compactor:
         """Units waiting for a commit."""
         return sum(len(waiting.units) for waiting in (*self._queue, *(self._ahead.preparing or ())))
 
+    @property
+    def stopping(self) -> bool:
+        """True when nothing more is taken."""
+        return self._stopping
+
     def start(self) -> None:
         """Begin committing. Idempotent."""
         if self._loop_task is None:

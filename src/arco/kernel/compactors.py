@@ -10,6 +10,7 @@ from collections.abc import Callable
 from arco.core.errors import NotFound, OutcomeUnknown
 from arco.core.scope import Scope
 from arco.kernel.compactor import Compactor
+from arco.kernel.upkeep import keep_up
 from arco.kernel.workshop import Workshop
 
 
@@ -23,6 +24,7 @@ class Compactors:
         self._stopping = False
         self._running: dict[Scope, Compactor] = {}
         self._shops: dict[Scope, Workshop] = {}
+        self._chores: list[asyncio.Task[None]] = []
 
     @property
     def only(self) -> Scope | None:
@@ -47,6 +49,7 @@ class Compactors:
                 raise OutcomeUnknown("this compactor is stopping; another one will fold the event")
             found = self._running[scope] = Compactor(self.workshop(scope), idle_merge_ms=self._idle_merge_ms)
             found.start()
+            self._chores.append(asyncio.get_running_loop().create_task(keep_up(self.workshop(scope), found)))
         return found
 
     def workshop(self, scope: Scope) -> Workshop:
@@ -59,4 +62,7 @@ class Compactors:
     async def stop(self) -> None:
         """Finish what is queued everywhere."""
         self._stopping = True
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
         await asyncio.gather(*(compactor.stop() for compactor in self._running.values()))

@@ -4,7 +4,7 @@ Everything is rolled back unless every event of the unit is accepted; the outcom
 never turns into a "yes" when somebody folds the unit again (architecture.md, "One kernel, many domains").
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -15,7 +15,6 @@ from arco.core.limits import CLOCK_SKEW_MS
 from arco.kernel.envelope import Claim, Envelope, Unit
 from arco.kernel.fold import (
     Accepted,
-    Domain,
     FoldContext,
     InvalidEvent,
     Moment,
@@ -37,6 +36,7 @@ from arco.kernel.records import (
     ObjectHistoryRow,
     OutcomeRow,
 )
+from arco.kernel.rooms import Rooms
 from arco.kernel.working import WorkingView
 
 UNSUPPORTED = "unsupported"
@@ -55,7 +55,7 @@ def decide(
     view: WorkingView,
     unit: Unit,
     context: UnitContext,
-    domains: Mapping[str, Domain],
+    domains: Rooms,
     *,
     witnesses: Sequence[Witness] = (),
 ) -> tuple[Outcome, bool]:
@@ -98,7 +98,7 @@ def outcome_of(row: OutcomeRow, *, replayed: bool) -> Outcome:
     )
 
 
-def _decided(view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]) -> Outcome:
+def _decided(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms) -> Outcome:
     claim = unit.claim
     if claim is not None:
         claimed = view.get(IDEMPOTENCY, (claim.operation, claim.key_hash))
@@ -106,7 +106,10 @@ def _decided(view: WorkingView, unit: Unit, context: UnitContext, domains: Mappi
             return _replayed(view, unit, claim, claimed)
     if unit.deadline_ms is not None and context.inputs.now_ms > unit.deadline_ms + CLOCK_SKEW_MS:
         return _outcome(unit, context, "expired", Rejected("expired", "the deadline had passed", final=False))
+    savepoint = view.savepoint()
     decision = _folded(view, unit, context, domains)
+    if isinstance(decision, Accepted):
+        decision = _derived(view, unit, savepoint, domains) or decision
     if isinstance(decision, Outcome):
         return decision
     if isinstance(decision, Rejected):
@@ -120,9 +123,7 @@ def _decided(view: WorkingView, unit: Unit, context: UnitContext, domains: Mappi
     )
 
 
-def _folded(
-    view: WorkingView, unit: Unit, context: UnitContext, domains: Mapping[str, Domain]
-) -> Accepted | Rejected | Outcome:
+def _folded(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms) -> Accepted | Rejected | Outcome:
     fold_context = FoldContext(context.inputs.now_ms, context.inputs.fold_version)
     subject: Subject | None = None
     for event in unit.events:
@@ -137,14 +138,32 @@ def _folded(
             return _outcome(unit, context, "quarantined", Rejected("invalid_event", str(error)))
         except NotLoaded:
             raise
-        except Exception as error:  # noqa: BLE001  # see below
-            # A bug of one domain's fold must not stop the chain: the unit stays pending, nothing is recorded.
-            sentence = f"folding failed: {type(error).__name__}: {error}"
-            return Outcome(unit_id=unit.unit_id, status=UNSUPPORTED, code="fold_failed", message=sentence)
+        except Exception as error:  # noqa: BLE001  # see `_failed`
+            return _failed(unit, error)
         if isinstance(decision, Rejected):
             return decision
         subject = decision.subject or subject
     return Accepted(subject)
+
+
+def _derived(view: WorkingView, unit: Unit, savepoint: int, domains: Rooms) -> Outcome | None:
+    """Have what is derived follow the unit, within the unit; an outcome only when that fails."""
+    for domain in domains.derived:
+        try:
+            changes = {spec.name: view.changed(spec, savepoint) for spec in domain.sources}
+            if any(changes.values()):
+                domain.derive(view, changes)
+        except NotLoaded:
+            raise
+        except Exception as error:  # noqa: BLE001  # see `_failed`
+            return _failed(unit, error)
+    return None
+
+
+def _failed(unit: Unit, error: Exception) -> Outcome:
+    """A bug of one domain must not stop the chain: the unit stays pending, nothing of it is recorded."""
+    sentence = f"folding failed: {type(error).__name__}: {error}"
+    return Outcome(unit_id=unit.unit_id, status=UNSUPPORTED, code="fold_failed", message=sentence)
 
 
 def _replayed(view: WorkingView, unit: Unit, claim: Claim, claimed: IdempotencyRow) -> Outcome:

@@ -5,8 +5,8 @@ absent*: reading a range that is not in memory raises `NotLoaded`; the kernel lo
 its savepoint, so a fold must not catch it and must have no effect but through the view.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Generic, Protocol, runtime_checkable
 
 import msgspec
 
@@ -49,6 +49,27 @@ class View(Protocol):
 
     def delete(self, table: TableSpec[R], key: RowKey) -> None:
         """Remove the row if it is there. Raises `NotLoaded`."""
+        ...
+
+
+@runtime_checkable
+class DerivedView(View, Protocol):
+    """What a derived domain may do beyond `View`: it knows which of its rows exist, because it derived them."""
+
+    def counted(self, table: TableSpec[R]) -> int | None:
+        """Rows of the table; None in a chain that is older than the table and has never held it. No load."""
+        ...
+
+    def following(self, table: TableSpec[R], after: RowKey, *, limit: int) -> list[R]:
+        """At most `limit` rows whose key lies beyond `after`, in key order. Raises `NotLoaded`."""
+        ...
+
+    def write(self, table: TableSpec[R], row: R, *, existed: bool) -> None:
+        """Insert or replace a row whose former existence the caller knows: nothing is loaded."""
+        ...
+
+    def remove(self, table: TableSpec[R], key: RowKey) -> None:
+        """Remove a row that is known to exist: nothing is loaded."""
         ...
 
 
@@ -110,6 +131,42 @@ class Domain(Protocol):
     def fold(self, view: View, event: Envelope, context: FoldContext) -> Decision:
         """Decide one event. Raises `NotLoaded`, `UnsupportedEvent`, `InvalidEvent`."""
         ...
+
+
+class Change(msgspec.Struct, Generic[R], frozen=True):
+    """One row before and after a unit; None where there was none, or is none any more."""
+
+    old: R | None
+    new: R | None
+
+
+@runtime_checkable
+class Derived(Domain, Protocol):
+    """A domain whose rows follow from other domains' rows, in the same commit.
+
+    Its own events are upkeep only: they build in steps what a chain made before the domain existed lacks.
+    """
+
+    @property
+    def sources(self) -> tuple[TableSpec[Any], ...]:
+        """The tables it is derived from."""
+        ...
+
+    def derive(self, view: DerivedView, changes: Mapping[str, Sequence[Change[Any]]]) -> None:
+        """Follow one unit's changes of the source tables, by table name, in key order. Raises `NotLoaded`."""
+        ...
+
+    def upkeep(self, counts: Mapping[str, int]) -> "Upkeep | None":
+        """The next step that a chain with these row counts needs, None when it needs none."""
+        ...
+
+
+class Upkeep(msgspec.Struct, frozen=True):
+    """An event the compactor submits by itself, as a unit like any other."""
+
+    event_type: str
+    event_version: int
+    payload: Any
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

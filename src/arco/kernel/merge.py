@@ -95,19 +95,19 @@ class TreeMerger:
             refs, level = list(page.refs), page.level
         return TableTree(level=level, rows=sum(ref.rows for ref in refs), refs=tuple(refs))
 
-    async def spread(self, tree: TableTree, edits: Edits) -> int:
-        """How many segments the edits would rewrite."""
-        return await self._spread(tree.refs, tree.level, edits)
+    async def by_segment(self, tree: TableTree, edits: Edits) -> list[Edits]:
+        """The edits that fall to each segment they touch."""
+        return await self._by_segment(tree.refs, tree.level, edits)
 
-    async def _spread(self, refs: Sequence[Ref], level: int, edits: Edits) -> int:
+    async def _by_segment(self, refs: Sequence[Ref], level: int, edits: Edits) -> list[Edits]:
         touched = [(ref, mine) for ref, mine in parted(refs, edits) if mine]
         if level == 0:
-            return len(touched)
-        total = 0
+            return [mine for _, mine in touched]
+        found: list[Edits] = []
         for ref, mine in touched:
             page = await self._source.page(ref)
-            total += await self._spread(page.refs, page.level, mine)
-        return total
+            found += await self._by_segment(page.refs, page.level, mine)
+        return found
 
     async def flush(self, keep: int = 0) -> None:
         """Write what was made so far, but for the last `keep` objects, which may yet be made superfluous."""

@@ -42,6 +42,10 @@ class ChainSnapshot:
         """Rows of the table; no I/O."""
         return self._state.manifest.counts.get(table.name, 0)
 
+    def counted(self, table: TableSpec[R]) -> int | None:
+        """Rows of the table; None in a chain that has never held it; no I/O."""
+        return self._state.manifest.counts.get(table.name)
+
     def table_version(self, table: TableSpec[R]) -> str:
         """The manifest that changed the table last: equal exactly when the contents are. No I/O."""
         return self._state.manifest.table_manifests.get(table.name, "")
@@ -71,6 +75,10 @@ class ChainSnapshot:
             return rows
 
         return await self._loader.answer(self._state, taken)
+
+    async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:
+        """About how many rows have keys in `[low, high)`."""
+        return await self._loader.answer(self._state, lambda state: state.estimate(table, low, high))
 
     async def arrow(self, table: TableSpec[R]) -> Any:
         """The whole table with its public columns, in key order."""

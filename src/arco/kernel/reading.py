@@ -34,6 +34,10 @@ class Snapshot(Protocol):
         """Rows of the table; no I/O."""
         ...
 
+    def counted(self, table: TableSpec[R]) -> int | None:
+        """Rows of the table; None in a chain that is older than the table and has never held it; no I/O."""
+        ...
+
     def table_version(self, table: TableSpec[R]) -> str:
         """An opaque text, equal exactly when the table's contents are: a cache key. No I/O."""
         ...
@@ -52,6 +56,10 @@ class Snapshot(Protocol):
         descending: bool = False,
     ) -> list[R]:
         """Rows whose key begins with `prefix` and lies strictly beyond `after`, in key order, at most `limit`."""
+        ...
+
+    async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:
+        """About how many rows have keys in `[low, high)`: never too few by more than what is not merged yet."""
         ...
 
     async def arrow(self, table: TableSpec[R]) -> "pa.Table":

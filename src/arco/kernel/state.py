@@ -163,6 +163,31 @@ class ChainState:
         overlay = self._overlay(spec, span.prefix)
         return _overlaid(self._base_rows(spec, span), overlay, span)
 
+    def estimate(self, spec: TableSpec[Any], low: RowKey, high: RowKey) -> int:
+        """About how many rows have keys in `[low, high)`, from pages alone: segments at its ends count whole.
+
+        What is not merged yet is left out. Raises `Missing`.
+        """
+        tree = self.tree(spec.name)
+        return self._estimated(spec, tree.refs, tree.level, (low, high))
+
+    def _estimated(self, spec: TableSpec[Any], refs: Sequence[Ref], level: int, between: tuple[RowKey, RowKey]) -> int:
+        low, high = between
+        total = 0
+        for ref in refs[max(bisect_right(refs, low, key=lambda ref: ref.min_key) - 1, 0) :]:
+            if ref.min_key >= high:
+                break
+            if ref.max_key < low:
+                continue
+            if level == 0 or (ref.min_key >= low and ref.max_key < high):
+                total += ref.rows
+                continue
+            page: Page | None = self.loaded.get(ref.path)
+            if page is None:
+                raise Missing(spec, [ref], pages=True, key=low)
+            total += self._estimated(spec, page.refs, page.level, between)
+        return total
+
     def _overlay(self, spec: TableSpec[Any], prefix: RowKey) -> dict[RowKey, Any]:
         changes: dict[RowKey, Any] = {}
         for layer in self.table_layers(spec.name):

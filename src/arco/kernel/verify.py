@@ -20,10 +20,10 @@ from arco.core.paths import Key
 from arco.kernel.chain import Head
 from arco.kernel.decide import UnitContext, decide
 from arco.kernel.envelope import Unit
-from arco.kernel.fold import Domain
 from arco.kernel.manifest import CommitRecord, decode_commit_record
 from arco.kernel.reader import ChainSnapshot
 from arco.kernel.retention.versions import Versions
+from arco.kernel.rooms import Rooms
 from arco.kernel.spec import RowKey, TableSpec
 from arco.kernel.state import ChainState, Loaded
 from arco.kernel.working import WorkingView
@@ -78,7 +78,8 @@ class _ReplayState(ChainState):
     def scan(self, spec: TableSpec[Any], span: Any) -> Iterator[Any]:
         prefix: RowKey = span if isinstance(span, tuple) else span.prefix
         rows = self._replayed.rows.get(spec.name, {})
-        for key in sorted(key for key in rows if key[: len(prefix)] == prefix):
+        after: RowKey = () if isinstance(span, tuple) or span.after is None else span.after
+        for key in sorted(key for key in rows if key[: len(prefix)] == prefix and key > after):
             yield rows[key]
 
 
@@ -88,7 +89,7 @@ class Verifier:
     def __init__(self, shop: Workshop, progress: Callable[[int, int], None]) -> None:
         self._shop = shop
         self._progress = progress
-        self._domains: Mapping[str, Domain] = shop.domains
+        self._domains: Rooms = shop.domains
         self.report = VerifyReport(differences=[])
 
     async def run(self) -> VerifyReport:

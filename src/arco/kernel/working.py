@@ -4,17 +4,19 @@ Row counts are kept as the changes are made, which is why `put` and `delete` loo
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
+from arco.kernel.fold import Change
 from arco.kernel.layers import Changes
 from arco.kernel.spec import R, RowKey, TableSpec
-from arco.kernel.state import ChainState, Missing
+from arco.kernel.state import ChainState, Missing, Span
 
 _Undo = tuple[str, RowKey, bool, Any, int]
 
 
 class WorkingView:
-    """Implements `kernel.fold.View` over a `ChainState`."""
+    """Implements `kernel.fold.DerivedView` over a `ChainState`."""
 
     def __init__(self, state: ChainState) -> None:
         self._state = state
@@ -32,6 +34,26 @@ class WorkingView:
     def count(self, table: str) -> int:
         """Rows of a table, changes included."""
         return self._state.manifest.counts.get(table, 0) + self._counts.get(table, 0)
+
+    def counted(self, table: TableSpec[R]) -> int | None:
+        """Rows of the table, changes included; None in a chain that has never held it."""
+        known = table.name in self._state.manifest.counts or bool(self._changes.get(table.name))
+        return self.count(table.name) if known else None
+
+    def changed(self, table: TableSpec[R], savepoint: int) -> list[Change[R]]:
+        """The rows of a table that differ from what they were at the mark, in key order. Raises `NotLoaded`."""
+        before: dict[RowKey, tuple[bool, R | None]] = {}
+        for name, key, had, old, _ in self._journal[savepoint:]:
+            if name == table.name:
+                before.setdefault(key, (had, old))
+        changes: list[Change[R]] = []
+        for key in sorted(before):
+            had, old = before[key]
+            first = old if had else self._stored(table, key)
+            last: R | None = self._changes[table.name][key]
+            if first != last:
+                changes.append(Change(first, last))
+        return changes
 
     def savepoint(self) -> int:
         """A mark to roll back to."""
@@ -53,6 +75,9 @@ class WorkingView:
         if changed is not None and key in changed:
             row: R | None = changed[key]
             return row
+        return self._stored(table, key)
+
+    def _stored(self, table: TableSpec[R], key: RowKey) -> R | None:
         try:
             return self._state.get(table, key)
         except Missing as missing:
@@ -78,6 +103,19 @@ class WorkingView:
                 raise
             self.guesses.append(missing.plain())
 
+    def following(self, table: TableSpec[R], after: RowKey, *, limit: int) -> list[R]:
+        """At most `limit` rows whose key lies beyond `after`, in key order. Raises `NotLoaded`."""
+        changed = self._changes.get(table.name, {})
+        mine = {key: row for key, row in changed.items() if key > after}
+        base = self._state.scan(table, Span(after=after or None, limit=limit + len(mine)))
+        try:
+            return list(islice(self._merged(table, base, mine), limit))
+        except Missing as missing:
+            if self.guesses is None:
+                raise
+            self.guesses.append(missing.plain())
+            return []
+
     def put(self, table: TableSpec[R], row: R) -> None:
         """Insert or replace a row. Raises `NotLoaded`."""
         key = table.key_of(row)
@@ -88,6 +126,14 @@ class WorkingView:
         """Remove a row if it is there. Raises `NotLoaded`."""
         if self.get(table, key) is not None:
             self._change(table.name, key, None, -1)
+
+    def write(self, table: TableSpec[R], row: R, *, existed: bool) -> None:
+        """Insert or replace a row whose former existence the caller knows."""
+        self._change(table.name, table.key_of(row), row, 0 if existed else 1)
+
+    def remove(self, table: TableSpec[R], key: RowKey) -> None:
+        """Remove a row that is known to exist."""
+        self._change(table.name, key, None, -1)
 
     def _change(self, table: str, key: RowKey, row: Any, difference: int) -> None:
         changed = self._changes.setdefault(table, {})

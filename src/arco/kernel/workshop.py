@@ -23,6 +23,7 @@ from arco.kernel.merge import TreeMerger, WrittenObject, edits_of
 from arco.kernel.pointers import PointerKeeper
 from arco.kernel.publish import Publisher, Undecided
 from arco.kernel.records import all_specs
+from arco.kernel.rooms import Rooms
 from arco.kernel.segments import Edits, SegmentCodec
 from arco.kernel.spec import RowKey
 from arco.kernel.state import KEYS_SUFFIX, ChainState, Loaded
@@ -96,9 +97,7 @@ class Workshop:
         self.ids = ports.ids
         self.offload = ports.offload
         self.log = ports.log
-        self.domains: Mapping[str, Domain] = {
-            event_type: domain for domain in domains for event_type in domain.event_types
-        }
+        self.domains = Rooms(domains)
         self.ledger_domains = frozenset(domain.name for domain in domains if domain.event_types)
         self.witnesses = tuple(domain for domain in domains if isinstance(domain, Witness))
         self.specs = all_specs(domains)
@@ -157,9 +156,9 @@ class Workshop:
     async def merge(self, state: ChainState, *, everything: bool) -> FinishedMerge:
         """Merge the deltas of `state` into its trees and write the new segments and pages.
 
-        Unless `everything` is asked for, a table whose changes are few and scattered over many segments waits in one
+        Unless `everything` is asked for, changes that are few and scattered over many segments of a table wait in one
         residue delta until they are worth the rewriting: that keeps a write's cost flat as a catalog of random names
-        grows.
+        grows. Those that fall together on the same segments are merged meanwhile.
         """
         attempt = self.ids.ulid()
         made = 0
@@ -177,19 +176,23 @@ class Workshop:
         waiting: dict[str, Mapping[RowKey, Any]] = {}
         for table, changes in joined(state.layers).items():
             edits, tree = edits_of(changes), state.tree(table)
-            if not everything and await self._scattered(merger, tree, edits):
-                waiting[table] = changes
-                continue
-            trees[table] = await merger.merge(self.specs[table], tree, edits)
+            scattered = set() if everything else await self._scattered(merger, tree, edits)
+            if scattered:
+                waiting[table] = {key: row for key, row in edits if key in scattered}
+                edits = [(key, row) for key, row in edits if key not in scattered]
+            if edits:
+                trees[table] = await merger.merge(self.specs[table], tree, edits)
         await merger.flush()
         residue = await self._residue(state, attempt, waiting) if waiting else None
         return FinishedMerge(tuple(delta.delta_id for delta in state.manifest.deltas), trees, residue)
 
-    async def _scattered(self, merger: TreeMerger, tree: TableTree, edits: Edits) -> bool:
-        if len(edits) >= RESIDUE_ROWS_MAX:
-            return False
-        segments = await merger.spread(tree, edits)
-        return segments > _SCATTER_SEGMENTS and len(edits) < segments * _SCATTER_ROWS
+    async def _scattered(self, merger: TreeMerger, tree: TableTree, edits: Edits) -> set[RowKey]:
+        """The keys of a table's changes that are not worth merging yet: alone on their segment, on many segments."""
+        thin = [mine for mine in await merger.by_segment(tree, edits) if len(mine) < _SCATTER_ROWS]
+        waiting = sum(len(mine) for mine in thin)
+        if len(thin) <= _SCATTER_SEGMENTS or waiting >= RESIDUE_ROWS_MAX:
+            return set()
+        return {key for mine in thin for key, _ in mine}
 
     async def _residue(
         self, state: ChainState, attempt: str, changes: Mapping[str, Mapping[RowKey, Any]]

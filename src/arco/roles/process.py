@@ -27,6 +27,7 @@ from arco.domains.catalog.fold import CatalogDomain
 from arco.domains.catalog.tables import CATALOGS, NAMESPACES, TABLES
 from arco.domains.delta.fold import DeltaDomain
 from arco.domains.lineage.fold import LineageDomain
+from arco.domains.search.fold import SearchDomain
 from arco.kernel.cache import ObjectCache, ScopedCache
 from arco.kernel.chain import CATALOG_CHAIN, Chain
 from arco.kernel.loader import Loader
@@ -53,7 +54,7 @@ NAMED: Final = (CATALOGS, NAMESPACES, TABLES)
 
 def domains() -> tuple[Any, ...]:
     """The domains of the compactor's chain."""
-    return (CatalogDomain(), DeltaDomain(), LineageDomain(), AccessDomain())
+    return (CatalogDomain(), DeltaDomain(), LineageDomain(), AccessDomain(), SearchDomain())
 
 
 class Process(msgspec.Struct, kw_only=True):

@@ -134,6 +134,9 @@ class MemorySnapshot:
     def count(self, table: TableSpec[R]) -> int:
         return len(self._tables[table.name])
 
+    def counted(self, table: TableSpec[R]) -> int | None:
+        return self.count(table)
+
     def table_version(self, table: TableSpec[R]) -> str:
         return f"{table.name}:{self._version}"
 
@@ -157,6 +160,9 @@ class MemorySnapshot:
         self._scans -= 1
         rows = [row for row in self._rows(table) if begins_with(table.key_of(row), prefix)]
         return rows if limit is None else rows[:limit]
+
+    async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:
+        return self.count(table)
 
     async def arrow(self, table: TableSpec[R]) -> pa.Table:
         self.reads["arrow"] += 1

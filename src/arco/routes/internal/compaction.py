@@ -27,6 +27,9 @@ from arco.kernel.workshop import Workshop
 from arco.storage.port import Absent, Lost, StorageUnavailable, Stored, Unsure
 
 _ALIASES: Final = {"core": "catalog", "execution": "executions", "governance": "search"}
+_DERIVED: Final = "search"
+"""May be asked for without events (catalog.md 3.4): an index that is not whole is built, nothing else is to do."""
+
 _KNOWN: Final = ("catalog", "lineage", "search", "executions")
 _PATHS_MAX: Final = 10_000
 _TOKEN_MAX: Final = 2**63 - 1
@@ -161,6 +164,8 @@ async def _check_lock(services: CompactorServices, scope: Scope, domain: str, bo
 
 async def _units(shop: Workshop, domain: str, body: SyncCompactRequest) -> tuple[list[Unit], int]:
     event_paths = list(dict.fromkeys(body.event_paths))
+    if not event_paths and domain == _DERIVED:
+        return [], 0
     if not event_paths or len(event_paths) > _PATHS_MAX:
         raise _Refusal(400, "validation_error", f"event_paths must name 1 to {_PATHS_MAX} ledger objects")
     prefix = f"ledger/{domain}/"

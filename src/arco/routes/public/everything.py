@@ -15,6 +15,7 @@ from arco.routes.public import (
     outcomes,
     query,
     schemas,
+    search,
     tables,
 )
 
@@ -25,6 +26,7 @@ API_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *tables.routes,
     *namespaces.routes,
     *namespace_tables.routes,
+    *search.routes,
     *history.routes,
     *audit.routes,
     *lineage.routes,

@@ -1,0 +1,1 @@
+"""Search: postings derived from the catalog in the same commit, and what is asked of them."""
