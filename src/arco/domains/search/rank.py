@@ -159,6 +159,8 @@ def words_of(name: str) -> set[str]:
 
 def in_name(name: str, word: str, *, whole: bool) -> bool:
     """Whether a word, or something that begins with it, is in a name."""
+    if word not in normal(name):  # what does not occur in it is no word of it, and most names end here
+        return False
     words = words_of(name)
     return word in words if whole else any(one.startswith(word) for one in words)
 
