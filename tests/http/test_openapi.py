@@ -128,11 +128,20 @@ async def test_every_operation_succeeds_with_an_answer_of_its_schema(world, stoo
         assert answer.status_code == status, (method, path, answer.text)
     await an_outcome(world, stood)
     await a_delta_commit(stood)
+    await a_signed_file(world, stood)
     # Probes, pages and their files.
     for path in (path for _, path in document.operations() if not path.startswith(PREFIX)):
         assert (await stood.get(f"http://localhost{path}")).status_code == 200, path
     done = {(method, path) for method, path, status in document.seen if status < 300}
     assert document.operations() == done
+
+
+async def a_signed_file(world: World, api: httpx.AsyncClient) -> None:
+    """List, sign and read; `tests/security` has the refusals."""
+    await world.quiet()
+    paths = (await api.get("/browser/files/catalog")).json()["paths"]
+    answer = await api.post("/browser/urls", json={"domain": "catalog", "paths": paths[:1]})
+    assert (await api.get(answer.json()["urls"][0]["url"])).status_code == 200
 
 
 async def a_delta_commit(api: httpx.AsyncClient) -> None:

@@ -47,7 +47,8 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
 
     `store_for` gives a scope's objects with the api's rights: for what lies beside the chain (staged payloads, logs).
     `query` is the SQL service (`query.service`), `lineage` the edge indexes (`domains.lineage.index_cache`) or None;
-    `facts` takes what is worth keeping and nobody waits for, `audit` is the audit trail. Handlers that write take their
+    `facts` takes what is worth keeping and nobody waits for, `audit` is the audit trail, `urls` the
+    desk of signed URLs (`edge.urls`). Handlers that write take their
     desk from `desk_of`, which signs what they hand in.
     """
 
@@ -62,6 +63,7 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     lineage: Any = None
     facts: FactSink = DROPPED
     audit: AuditTrail | None = None
+    urls: Any = None
 
 
 def context_of(request: HTTPConnection) -> RequestContext:

@@ -69,7 +69,7 @@ class Known(msgspec.Struct, frozen=True):
 CODES: Final[Mapping[int, tuple[str, ...]]] = {
     400: ("BAD_REQUEST",),
     401: ("MISSING_AUTH", "INVALID_TOKEN", "UNAUTHORIZED"),
-    403: ("FORBIDDEN",),
+    403: ("FORBIDDEN", "PROJECTION_ONLY_ARTIFACT"),
     404: ("NOT_FOUND",),
     405: ("METHOD_NOT_ALLOWED",),
     406: ("NOT_ACCEPTABLE",),

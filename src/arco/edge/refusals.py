@@ -22,6 +22,12 @@ class Forbidden(ArcoError):
     """Known, but not allowed."""
 
 
+class ProjectionOnly(Forbidden):
+    """Known and allowed to ask, but what it asks for is only read in SQL (catalog.md 6)."""
+
+    code = "PROJECTION_ONLY_ARTIFACT"
+
+
 class UnknownPath(ArcoError):
     """No endpoint has this path."""
 

@@ -80,6 +80,11 @@ class ChainSnapshot:
         """About how many rows have keys in `[low, high)`."""
         return await self._loader.answer(self._state, lambda state: state.estimate(table, low, high))
 
+    async def segment_paths(self, table: TableSpec[R]) -> list[str]:
+        """Where the table's segments are, in key order."""
+        tree = self._state.tree(table.name)
+        return [ref.path for ref in await self._leaves(tree.refs, tree.level)]
+
     async def arrow(self, table: TableSpec[R]) -> Any:
         """The whole table with its public columns, in key order."""
         whole = await self._stored(table)

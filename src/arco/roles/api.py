@@ -42,6 +42,7 @@ from arco.roles.health import storage_check
 from arco.roles.keeping import audit_trail, keep_facts
 from arco.roles.process import PerScope, Process, derived_secret, domains
 from arco.roles.served import ServedRole
+from arco.roles.urls import url_desk
 from arco.routes.public.everything import API_ENDPOINTS
 
 ROLE: Final = "api"
@@ -136,17 +137,19 @@ def make_services(settings: Settings, process: Process, transport: Any) -> ApiSe
 
     desks = PerScope(desk)
     facts = keep_facts(process, desks, readers)
+    secret = _cursor_secret(settings, process)
     return ApiServices(
         clock=process.clock,
         ids=process.ids,
         reader_for=readers,
         desk_for=desks,
         store_for=PerScope(lambda scope: process.scoped_store(scope, ROLE)),
-        cursors=CursorCodec(_cursor_secret(settings, process)),
+        cursors=CursorCodec(secret),
         query=_query_service(settings, process),
         lineage=IndexCache(process.clock, process.offload, process.log),
         facts=facts,
         audit=audit_trail(settings, process, facts),
+        urls=url_desk(process, readers, secret=secret, prefix=PREFIX),
     )
 
 

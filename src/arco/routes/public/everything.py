@@ -5,6 +5,7 @@ from typing import Final
 from arco.edge.endpoint import Endpoint
 from arco.routes.public import (
     audit,
+    browser,
     catalogs,
     delta,
     history,
@@ -30,6 +31,7 @@ API_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *history.routes,
     *audit.routes,
     *lineage.routes,
+    *browser.routes,
     *delta.routes,
     *query.ENDPOINTS,
     *outcomes.routes,
