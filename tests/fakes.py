@@ -202,6 +202,9 @@ class MemorySnapshot:
     async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:
         return sum(low <= key < high for key in self._keys(table))
 
+    async def parts(self, table: TableSpec[R]) -> Any:
+        raise NotImplementedError("SQL is tried on the kernel's own snapshots")
+
     async def arrow(self, table: TableSpec[R]) -> Any:
         raise NotImplementedError("SQL is tried on the kernel's own snapshots")
 

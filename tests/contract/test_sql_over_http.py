@@ -18,7 +18,7 @@ from arco.core.errors import ArcoError
 from arco.edge.context import CONTEXT_KEY, RequestContext
 from arco.edge.endpoint import starlette_routes
 from arco.edge.problems import problem
-from arco.query.session import QueryLimits
+from arco.query.wire import QueryLimits
 from arco.routes.public.query import ENDPOINTS
 
 
@@ -41,7 +41,9 @@ async def _told(request: Request, fact: Exception) -> Response:
 
 def _client(world: World) -> httpx.AsyncClient:
     app = Starlette(routes=starlette_routes(ENDPOINTS, "/api/v1"), exception_handlers={ArcoError: _told})
-    app.state.services = SimpleNamespace(query=world.service, reader_for=lambda scope: world.reader)
+    app.state.services = SimpleNamespace(
+        query=world.service, queries=world.queries, reader_for=lambda scope: world.reader
+    )
     return httpx.AsyncClient(transport=httpx.ASGITransport(_Door(app)), base_url="http://arco/api/v1")
 
 

@@ -1,5 +1,6 @@
 """The api's own document against the running api: complete, valid, and true of every answer."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -118,6 +119,7 @@ SUCCESSES: list[tuple[str, str, int, dict[str, Any]]] = [
     ("POST", "/query", 200, {"json": {"sql": "SELECT * FROM system.catalog.tables"}}),
     ("POST", "/query", 200, {"json": {"sql": "SELECT 1 AS n"}, "params": {"format": "json"}}),
     ("POST", "/query-data", 200, {"json": {"sql": "SELECT 1 AS n"}, "params": {"format": "json"}}),
+    ("GET", "/queries", 200, {}),
 ]
 
 
@@ -127,6 +129,7 @@ async def test_every_operation_succeeds_with_an_answer_of_its_schema(world, stoo
         answer = await stood.request(method, path, **how)
         assert answer.status_code == status, (method, path, answer.text)
     await an_outcome(world, stood)
+    await a_cancelled_query(stood)
     await a_delta_commit(stood)
     await a_signed_file(world, stood)
     # Probes, pages and their files.
@@ -153,6 +156,19 @@ async def a_delta_commit(api: httpx.AsyncClient) -> None:
     made = await api.post(f"{path}/commits", json=body, headers={"Idempotency-Key": KEY})
     assert made.status_code == 200, made.text
     assert (await api.get(path)).json()["latest_version"] == 0
+
+
+async def a_cancelled_query(api: httpx.AsyncClient) -> None:
+    """A query without an end, seen in the list and cancelled."""
+    rows = ", ".join(f"({number})" for number in range(30))
+    ten = ", ".join(f"v AS v{number}" for number in range(10))
+    sql = f"WITH v AS (VALUES {rows}) SELECT count(*) FROM {ten} WHERE v0.column1 + v9.column1 > v5.column1"
+    asking = asyncio.ensure_future(api.post("/query", json={"sql": sql}))
+    async with asyncio.timeout(20):
+        while not (found := (await api.get("/queries")).json()["queries"]):  # noqa: ASYNC110  # nobody can tell us
+            await asyncio.sleep(0.01)
+    assert (await api.delete(f"/queries/{found[0]['query_id']}")).status_code == 204
+    assert (await asking).status_code == 409
 
 
 async def an_outcome(world: World, api: httpx.AsyncClient) -> None:

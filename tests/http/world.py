@@ -21,6 +21,7 @@ from arco.storage.counting import CountingStore, Operation
 from arco.storage.locate import CloudStore
 from arco.storage.port import ObjectStore
 
+from ..unit.query.nursery import the_nursery
 from .documented import Document
 
 PREFIX = "/api/v1"
@@ -84,6 +85,7 @@ class World:
         self.records: list[dict[str, Any]] = []
         log = LineLog(self._logged, SystemClock(), level="info", text=False)
         self.process = make_process(storage, log=log)
+        self.process.nursery = the_nursery()
         # At the end pointers may be moved again at once: there is no cloud here that would mind.
         self.clock = self.process.clock = LeavingClock()
         self._cloud = None if store else STORES.open(storage)

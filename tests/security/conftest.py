@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.process.servers import Server, serving
+from tests.unit.query.conftest import _worlds_are_closed
+
+__all__ = ["_worlds_are_closed"]
 
 DEADLINES = {"ARCO_HTTP_HEADER_TIMEOUT_SECS": "1", "ARCO_HTTP_BODY_TIMEOUT_SECS": "1"}
 

@@ -173,11 +173,12 @@ examples:
   arco query "SELECT count(*) FROM system.catalog.tables" --as-of 12
   arco query "SELECT count(*) FROM system.catalog.tables" --as-of "2026-01-31 18:00:00"
   arco query --format csv --data "SELECT * FROM nyc.raw.airlines" > airlines.csv
+  arco query --explain analyze "SELECT count(*) FROM system.catalog.columns"
   arco query - < question.sql
 
 relations without --data:
   system.catalog.catalogs, .namespaces, .tables, .columns, .commits,
-  system.lineage.edges and system.access.audit
+  system.lineage.edges, system.access.audit and system.query.history
 """
 
 AUDIT: Final = """\

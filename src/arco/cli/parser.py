@@ -147,6 +147,13 @@ def _add_query(commands: Any) -> None:
     query = _command(commands, "query", "arco.cli.query:query", "ask in SQL", epilog=examples.QUERY)
     query.add_argument("sql", metavar="SQL", help="one SELECT or WITH statement; - reads it from standard input")
     query.add_argument("--data", action="store_true", help="ask your tables (default: the catalog's own)")
+    query.add_argument(
+        "--explain",
+        choices=("plan", "analyze"),
+        nargs="?",
+        const="plan",
+        help="show how it would be run, or (analyze) run it and show what each step took",
+    )
     query.add_argument("--as-of", metavar="WHEN", help="a manifest id, or a time, UTC when it names no zone")
     query.add_argument("--format", choices=QUERY_FORMATS, help="table for people (default), json, csv")
     _client(query)

@@ -40,6 +40,8 @@ def query(args: Namespace, terminal: Terminal) -> int:
         answer = _asked(client, args, sql, "json" if shape == "json" else "arrow")
     if shape == "json":
         terminal.document(answer.json())
+    elif args.explain and shape == "table":
+        _plans(terminal, arrow_table(answer))
     elif shape == "csv":
         _csv(terminal, arrow_table(answer))
     else:
@@ -49,11 +51,20 @@ def query(args: Namespace, terminal: Terminal) -> int:
     return OK
 
 
-def ask(client: ApiClient, path: str, sql: str, *, as_of: str | None = None, shape: str = "arrow") -> Answer:
+def ask(
+    client: ApiClient,
+    path: str,
+    sql: str,
+    *,
+    as_of: str | None = None,
+    shape: str = "arrow",
+    explain: str | None = None,
+) -> Answer:
     """The answer of `/query` or `/query-data`. Raises `ApiProblem`, `ServerUnreachable`."""
     body = {"sql": sql} | ({"as_of": as_of} if as_of else {})
     accept = _ARROW if shape == "arrow" else "application/json"
-    return client.ask(path, body, query={"format": shape}, accept=accept)
+    query = {"format": shape} | ({"explain": explain} if explain else {})
+    return client.ask(path, body, query=query, accept=accept)
 
 
 def arrow_table(answer: Answer) -> "pa.Table":
@@ -92,7 +103,7 @@ def as_of_text(given: str | None) -> str | None:
 def _asked(client: ApiClient, args: Namespace, sql: str, shape: str) -> Answer:
     path = "/query-data" if args.data else "/query"
     try:
-        return ask(client, path, sql, as_of=as_of_text(args.as_of), shape=shape)
+        return ask(client, path, sql, as_of=as_of_text(args.as_of), shape=shape, explain=args.explain)
     except ApiProblem as problem:
         failure = failure_of(problem)
         if failure is None:
@@ -122,6 +133,12 @@ def _advice(problem: ApiProblem, args: Namespace) -> str | None:
 def _table(terminal: Terminal, table: "pa.Table", *, cut_off: bool) -> None:
     rows = counted(table.num_rows, "row")
     terminal.table(shown(table), f"the first {rows}; there are more" if cut_off else rows)
+
+
+def _plans(terminal: Terminal, table: "pa.Table") -> None:
+    """Plans are trees: lines of text, not cells."""
+    for row in table.to_pylist():
+        terminal.say(f"{row['plan_type']}\n{row['plan']}\n")
 
 
 def _csv(terminal: Terminal, table: "pa.Table") -> None:

@@ -239,6 +239,13 @@ _LIMITS: Final = (
     _api("ARCO_MAX_BODY_BYTES", "The largest request body.", integer(1), "> 0", default="2097152"),
     _api("ARCO_QUERY_TIMEOUT_SECS", "How long a SQL statement may run.", integer(1), "> 0", default="10"),
     _api("ARCO_QUERY_MEMORY_MB", "Memory of one SQL worker.", integer(1), "> 0", default="512"),
+    _api(
+        "ARCO_QUERY_HISTORY_DAYS",
+        "How long queries stay in a workspace's query history.",
+        integer(1, 36_500),
+        "1 to 36500",
+        default="30",
+    ),
     _api("ARCO_QUERY_WORKERS", "SQL workers of one process.", integer(1), "> 0", default="2"),
     _api(
         "ARCO_UNFINISHED_INTERVAL_SECS",

@@ -94,6 +94,9 @@ FACTS_PER_EVENT: Final = 500
 FACTS_EVENT_BYTES: Final = 256 * 1024
 """Facts of one ledger event: few units for many facts, none of them near what a batch may hold."""
 
+QUERIES_EXPIRED_PER_EVENT: Final = 2_000
+"""Rows of the query history that leave with one event: a handful of segments, however long nobody asked."""
+
 AUDIT_EXPIRED_PER_EVENT: Final = 2_000
 """Audit rows that leave with one event: a handful of segments, however long nobody wrote."""
 

@@ -46,9 +46,9 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     """What the api role gives its handlers.
 
     `store_for` gives a scope's objects with the api's rights: for what lies beside the chain (staged payloads, logs).
-    `query` is the SQL service (`query.service`), `lineage` the edge indexes (`domains.lineage.index_cache`) or None;
-    `facts` takes what is worth keeping and nobody waits for, `audit` is the audit trail, `urls` the
-    desk of signed URLs (`edge.urls`). Handlers that write take their
+    `query` is the SQL service (`query.service`), `queries` what runs of it (`query.running`), `lineage` the edge
+    indexes (`domains.lineage.index_cache`) or None; `facts` takes what is worth keeping and nobody waits for, `audit`
+    is the audit trail, `urls` the desk of signed URLs (`edge.urls`). Handlers that write take their
     desk from `desk_of`, which signs what they hand in.
     """
 
@@ -59,6 +59,7 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     store_for: Callable[[Scope], ObjectStore]
     cursors: CursorCodec
     query: Any = None
+    queries: Any = None
     encoded: EncodedPages = msgspec.field(default_factory=EncodedPages)
     lineage: Any = None
     facts: FactSink = DROPPED

@@ -13,6 +13,7 @@ from arco.core import errors
 from arco.core.paths import InvalidKey
 from arco.core.scope import InvalidScopeId
 from arco.edge import refusals
+from arco.query import errors as query_errors
 from arco.storage.port import StorageUnavailable
 
 RATE_LIMITED: Final = "RATE_LIMITED"
@@ -91,6 +92,11 @@ _TABLE: Final[dict[type[BaseException], Known]] = {
     InvalidKey: Known(400, "BAD_REQUEST"),
     InvalidScopeId: Known(400, "BAD_REQUEST"),
     refusals.AmbiguousRequest: Known(400, "BAD_REQUEST", error="ambiguous_request"),
+    query_errors.NotReadOnly: Known(400, "BAD_REQUEST", error="read_only"),
+    query_errors.UnknownRelation: Known(400, "BAD_REQUEST", error="unknown_relation"),
+    query_errors.QueryTimedOut: Known(400, "BAD_REQUEST", error="query_timeout"),
+    query_errors.QueryExhausted: Known(400, "BAD_REQUEST", error="query_resources"),
+    query_errors.QueryCancelled: Known(409, "CONFLICT", error="query_cancelled"),
     refusals.UnprocessableBody: Known(422, "UNPROCESSABLE_ENTITY", error="unprocessable_entity"),
     refusals.Unauthenticated: Known(401, "UNAUTHORIZED"),
     refusals.Forbidden: Known(403, "FORBIDDEN"),

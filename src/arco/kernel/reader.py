@@ -5,9 +5,11 @@ probe. What lies under a snapshot is immutable, so snapshots share everything th
 """
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 import pyarrow as pa
 
 from arco.core import instant
@@ -90,10 +92,24 @@ class ChainSnapshot:
         whole = await self._stored(table)
         return whole.select(public_names(table))
 
-    async def _stored(self, table: TableSpec[R]) -> Any:
+    async def parts(self, table: TableSpec[R]) -> list["SegmentPart"]:
+        """The whole table as its segments, each with the changes that lie over it."""
+        changes = self._changes(table)
+        tree = self._state.tree(table.name)
+        refs = await self._leaves(tree.refs, tree.level)
+        if not refs:
+            return [SegmentPart(table, self._loader, None, sorted(changes.items()))]
+        touched = parted(refs, edits_of(changes)) if changes else [(ref, ()) for ref in refs]
+        return [SegmentPart(table, self._loader, ref, edits) for ref, edits in touched]
+
+    def _changes(self, table: TableSpec[R]) -> dict[RowKey, Any]:
         changes: dict[RowKey, Any] = {}
         for layer in self._state.table_layers(table.name):
             changes.update(layer.changes)
+        return changes
+
+    async def _stored(self, table: TableSpec[R]) -> Any:
+        changes = self._changes(table)
         tree = self._state.tree(table.name)
         refs = await self._leaves(tree.refs, tree.level)
         if not refs:
@@ -116,6 +132,33 @@ class ChainSnapshot:
             return list(refs)
         pages = await asyncio.gather(*(self._loader.page(ref) for ref in refs))
         return [leaf for page in pages for leaf in await self._leaves(page.refs, page.level)]
+
+
+class SegmentPart:
+    """Implements `kernel.reading.Part`: a segment (None in a table that has none) and the changes that lie over it."""
+
+    __slots__ = ("_edits", "_loader", "_ref", "_table", "identity", "place")
+
+    def __init__(
+        self, table: TableSpec[Any], loader: Loader, ref: Ref | None, edits: Sequence[tuple[RowKey, Any]]
+    ) -> None:
+        self._table, self._loader, self._ref, self._edits = table, loader, ref, edits
+        self.place = "" if ref is None else ref.path
+        known = self.place if ref is None else f"{ref.path} {ref.sha256}"
+        # By content: the next snapshot knows the same change from another layer.
+        self.identity = f"{known} {_digest(edits)}" if edits else known
+
+    async def rows(self) -> Any:
+        """The rows with their public columns, in key order; the segment is not kept in the cache."""
+        names = public_names(self._table)
+        if self._ref is None:
+            return table_of(self._table, [row for _, row in self._edits if row is not None]).select(names)
+        segment = (await self._loader.unkept(self._table, self._ref)).table
+        return (merged(self._table, segment, self._edits) if self._edits else segment).select(names)
+
+
+def _digest(edits: Sequence[tuple[RowKey, Any]]) -> str:
+    return hashlib.blake2b(msgspec.msgpack.encode(edits), digest_size=16).hexdigest()
 
 
 class ChainReader:

@@ -4,12 +4,31 @@ A snapshot is immutable and complete; holding one costs nothing and reads load w
 between snapshots through one cache.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from arco.kernel.spec import R, RowKey, TableSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class Part(Protocol):
+    """A run of consecutive rows of one table in one snapshot."""
+
+    @property
+    def place(self) -> str:
+        """Where its rows mainly lie: stays when a few of them change."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """An opaque text: parts of one table with one identity hold the same rows, in whatever snapshot."""
+        ...
+
+    async def rows(self) -> "pa.Table":
+        """The rows with their public columns, in key order."""
+        ...
 
 
 class Snapshot(Protocol):
@@ -63,7 +82,11 @@ class Snapshot(Protocol):
         ...
 
     async def arrow(self, table: TableSpec[R]) -> "pa.Table":
-        """The whole table with its public columns, in key order: for SQL, not for request handlers."""
+        """The whole table with its public columns, in key order: for indexes, not for request handlers."""
+        ...
+
+    async def parts(self, table: TableSpec[R]) -> Sequence[Part]:
+        """The whole table in key order as parts, of which the next snapshot shares most: for SQL. At least one."""
         ...
 
 

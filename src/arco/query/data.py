@@ -12,13 +12,12 @@ from urllib.parse import unquote, urlsplit
 
 from arco.core.errors import InvalidInput, NotFound
 from arco.core.limits import SQL_DATA_FILE_BYTES_MAX, SQL_DATA_TABLES_MAX, SQL_DATA_TOTAL_BYTES_MAX
-from arco.core.paths import InvalidKey
+from arco.core.paths import InvalidKey, Key
 from arco.core.scope import Scope
 from arco.kernel.reading import Snapshot
-from arco.query.delta import open_delta
-from arco.query.files import DataFiles, Spool
-from arco.query.guard import RelationName
-from arco.query.session import DeltaRelation, ParquetRelation
+from arco.query.delta_names import LOG_FOLDER, telling
+from arco.query.files import LISTED_FILES_MAX, DataFiles, Handed
+from arco.query.wire import DeltaRelation, ParquetRelation, RelationName, Slice
 from arco.storage.names import object_key
 from arco.storage.port import ObjectInfo
 
@@ -32,6 +31,10 @@ CONTROL_FOLDERS: Final = frozenset(
 """Families of catalog.md 2.2 that no registered table may lie in (`delta/` is the commit coordinator's)."""
 
 _NAME_PARTS: Final = 3
+_ASKED_SINGLY_MAX: Final = 64
+_FOLDER: Final = "table"
+"""What a child knows a table's folder as; `key=value` folders below it are columns."""
+
 _URI_REFUSED: Final = "query-data currently supports only scoped paths (not URI locations)"
 
 
@@ -51,6 +54,18 @@ class RegisteredTable(Protocol):
 
 Resolve = Callable[[Snapshot, str, str, str], Awaitable[RegisteredTable | None]]
 """Finds a table by catalog, schema and name (exact case), or None."""
+
+
+ReadLog = Callable[[str, tuple[Slice, ...]], Awaitable[Sequence[str]]]
+"""Asks a sandbox child for the live files of the table at a location, from its log."""
+
+
+class Reach(NamedTuple):
+    """The files of a scope, the descriptors collected for a child, and the child that reads logs."""
+
+    files: DataFiles
+    handed: Handed
+    read_log: ReadLog
 
 
 class _Place(NamedTuple):
@@ -83,9 +98,9 @@ class DataRelations:
         self._resolve = resolve
 
     async def load(
-        self, snapshot: Snapshot | None, names: Sequence[RelationName], scope: Scope, reach: tuple[DataFiles, Spool]
+        self, snapshot: Snapshot | None, names: Sequence[RelationName], scope: Scope, reach: Reach
     ) -> tuple[ParquetRelation | DeltaRelation, ...]:
-        """The named tables as files of this machine. Raises `InvalidInput` and `NotFound` as catalog.md 7.5 lists."""
+        """The named tables as slices of files. Raises `InvalidInput` and `NotFound` as catalog.md 7.5 lists."""
         for name in names:
             if len(name.parts) != _NAME_PARTS:
                 raise InvalidInput(
@@ -93,7 +108,7 @@ class DataRelations:
                 )
         if len(names) > SQL_DATA_TABLES_MAX:
             raise InvalidInput(f"query names {len(names)} tables, more than the limit of {SQL_DATA_TABLES_MAX}")
-        places = [await self._place(snapshot, name, scope, reach[0]) for name in names]
+        places = [await self._place(snapshot, name, scope, reach.files) for name in names]
         budget = _Budget()
         return tuple([await _relation(place, table_format, reach, budget) for place, table_format in places])
 
@@ -140,28 +155,54 @@ def _file_path(location: str, local_root: str | None) -> str:
     return path[len(local_root) + 1 :]
 
 
-async def _relation(
-    place: _Place, table_format: str, reach: tuple[DataFiles, Spool], budget: _Budget
-) -> ParquetRelation | DeltaRelation:
-    if table_format == "parquet":
-        return await _parquet(place, reach, budget)
-    path, version = await open_delta(place.key, place.location, reach, budget.spend)
-    return DeltaRelation(place.name, path, version)
+async def _relation(place: _Place, table_format: str, reach: Reach, budget: _Budget) -> ParquetRelation | DeltaRelation:
+    return await (_parquet if table_format == "parquet" else _delta)(place, reach, budget)
 
 
-async def _parquet(place: _Place, reach: tuple[DataFiles, Spool], budget: _Budget) -> ParquetRelation:
-    files, spool = reach
-    found, in_folder = await _parquet_files(place, files)
+async def _parquet(place: _Place, reach: Reach, budget: _Budget) -> ParquetRelation:
+    found, in_folder = await _parquet_files(place, reach.files)
     for info in found:
         budget.spend(info.key, info.size_bytes)
-    keys = [str(info.key) for info in found]
-    base = place.key if in_folder else os.path.dirname(place.key)
-    if files.local_root is None:
-        folder = spool.table_folder()
-        paths = await spool.copy(files, base, keys, folder)
-        return ParquetRelation(place.name, paths, str(folder) if in_folder else None)
-    paths = tuple(_local(files, key) for key in keys)
-    return ParquetRelation(place.name, paths, files.local_path(base) if in_folder else None)
+    if not in_folder:
+        return ParquetRelation(place.name, await reach.handed.take(reach.files, [("file.parquet", found[0])]), None)
+    named = [(f"{_FOLDER}/{info.key[len(place.key) + 1 :]}", info) for info in found]
+    return ParquetRelation(place.name, await reach.handed.take(reach.files, named), _FOLDER)
+
+
+async def _delta(place: _Place, reach: Reach, budget: _Budget) -> DeltaRelation:
+    """The latest version of a Delta table: its log is read by a child, its live files are found and handed over."""
+    folder = f"{place.key}/{LOG_FOLDER}"
+    log = {info.key[len(folder) :]: info for info in await reach.files.list(folder)}
+    names = telling(log)
+    if not names:
+        raise NotFound(f"table location not found: {place.location}")
+    for name in names:
+        budget.spend(log[name].key, log[name].size_bytes)
+    slices = await reach.handed.take(reach.files, [(name, log[name]) for name in names])
+    live = await _live_files(place, await reach.read_log(place.location, slices), reach.files)
+    for _, info in live:
+        budget.spend(info.key, info.size_bytes)
+    return DeltaRelation(place.name, place.location, slices, await reach.handed.take(reach.files, live))
+
+
+async def _live_files(place: _Place, paths: Sequence[str], files: DataFiles) -> list[tuple[str, ObjectInfo]]:
+    if len(paths) > LISTED_FILES_MAX:
+        raise InvalidInput(f"table holds more than {LISTED_FILES_MAX} files: {place.location}")
+    for path in paths:
+        # The child that read the log saw to this too; but it met a stranger's bytes, and we did not.
+        if path.startswith("/") or not {"", ".", ".."}.isdisjoint(path.split("/")):
+            raise InvalidInput(
+                f"table cannot be read as Delta: {place.location}; its log names files outside its folder"
+            )
+    if len(paths) <= _ASKED_SINGLY_MAX:
+        infos = [await files.info(f"{place.key}/{path}") for path in paths]
+    else:
+        below = {info.key: info for info in await files.list(place.key + "/")}
+        infos = [below.get(Key(f"{place.key}/{path}")) for path in paths]
+    found = [(path, info) for path, info in zip(paths, infos, strict=True) if info is not None]
+    if len(found) < len(paths):
+        raise NotFound(f"table location not found: {place.location}; its log names a file that is not there")
+    return found
 
 
 async def _parquet_files(place: _Place, files: DataFiles) -> tuple[list[ObjectInfo], bool]:
@@ -185,10 +226,3 @@ async def _parquet_files(place: _Place, files: DataFiles) -> tuple[list[ObjectIn
 def _is_data(name: str) -> bool:
     # Names that begin with "_" or "." are other tools' logs, markers and unfinished files.
     return name.endswith(".parquet") and not any(part.startswith(("_", ".")) for part in name.split("/"))
-
-
-def _local(files: DataFiles, key: str) -> str:
-    path = files.local_path(key)
-    if path is None:
-        raise NotFound(f"table location not found: {key}")
-    return path

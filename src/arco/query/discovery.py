@@ -5,52 +5,46 @@ and nothing is executed: the plan, if there is one, is thrown away.
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from arco.core.errors import InvalidInput
-from arco.query.guard import UNSAID, RelationName, explain, read_only, withhold
-from arco.query.statement import NOT_A_QUERY, Statement
+from arco.query.errors import NotReadOnly
+from arco.query.functions import keep_allowed
+from arco.query.guard import explain, read_only
+from arco.query.session import session_config
+from arco.query.statement import NOT_A_QUERY, SEVERAL
+from arco.query.wire import RelationName
 
-if TYPE_CHECKING:
-    from datafusion import SessionConfig
 
+def discover(sql: str, *, query: bool) -> tuple[RelationName, ...]:
+    """The relations that the statement names, sorted; table functions count as relations of one part.
 
-def discover(statement: Statement) -> tuple[RelationName, ...]:
-    """The relations that `statement` names, sorted; table functions count as relations of one part.
-
-    Raises `InvalidInput` when the text is not one query (catalog.md 7.2).
+    `query` is whether it can be a query at all. Raises `InvalidInput`, `NotReadOnly` when it is not one (catalog.md
+    7.2).
     """
-    from datafusion import SessionContext  # noqa: PLC0415  # 0.1 s to import: only when a query comes
+    from datafusion import SessionContext  # noqa: PLC0415  # loads the engine
 
     context = SessionContext(session_config())
-    withhold(context)
+    keep_allowed(context)
     names: set[RelationName] = set()
     context.register_catalog_provider_list(_recording(names))
     try:
-        context.sql_with_options(statement.sql, read_only())
+        context.sql_with_options(sql, read_only())
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001  # a panic of the engine is not an Exception
         _check_form(str(error))
-    if not statement.query:
-        raise InvalidInput(NOT_A_QUERY)
+    if not query:
+        raise NotReadOnly(NOT_A_QUERY)
     return tuple(sorted(names))
-
-
-def session_config() -> "SessionConfig":
-    """The settings of every session: one partition, nothing registered by default, no information_schema."""
-    from datafusion import SessionConfig  # noqa: PLC0415  # 0.1 s to import: only when a query comes
-
-    config = SessionConfig().with_create_default_catalog_and_schema(False)
-    config = config.with_default_catalog_and_schema(UNSAID, UNSAID).with_information_schema(False)
-    return config.with_target_partitions(1)
 
 
 def _check_form(text: str) -> None:
     """Raise for errors of form; names that resolve to nothing and the planning that fails on them are expected."""
     words = explain(text)
-    forms = ("failed to parse SQL:", "sql must contain", "only single-statement", NOT_A_QUERY)
-    if words.startswith(forms):
+    if words in (SEVERAL, NOT_A_QUERY):
+        raise NotReadOnly(words)
+    if words.startswith(("failed to parse SQL:", "sql must contain")):
         raise InvalidInput(words)
 
 

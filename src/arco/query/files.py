@@ -1,25 +1,32 @@
-"""How the bytes of registered tables are reached: in place on this machine, or copied here for one query.
+"""How the bytes of registered tables are reached: in place on this machine, or copied into memory for one query.
 
 `DataFiles` is the port, `FolderFiles` and `StoreFiles` are its two forms. Keys are relative to the scope. Nothing here
-writes to a store: copies go to a private temporary folder that is gone when the query is.
+looks into a file: what a stranger wrote is opened by a sandbox child only, which is handed descriptors, never names.
 """
 
 import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from arco.core.errors import InvalidInput, NotFound
 from arco.core.paths import Key
+from arco.query.shelf import SharedBytes
+from arco.query.wire import Slice
 from arco.storage.port import ObjectInfo, ObjectStore
 
 LISTED_FILES_MAX: Final = 10_000
 """Files below one table's folder: beyond it a listing alone would take the query's time."""
 
 _COPIES_AT_ONCE: Final = 8
+_IN_PLACE_MAX: Final = 64
+"""Files of this machine that one query has open; more are copied, for a process may have about a thousand."""
+
+_ALIGNED: Final = 64
+"""Where a file begins in a copy of many: Arrow reads aligned memory without copying it."""
+
 _PAGE: Final = 1_000
 
 
@@ -130,12 +137,11 @@ def _bytes(path: str) -> bytes | None:
         return None
 
 
-class Spool:
-    """A private folder for copies of remote files; made when the first copy comes, removed at the end."""
+class Handed:
+    """Descriptors of data files for one sandbox child: files of this machine as they lie, others copied into memory."""
 
     def __init__(self) -> None:
-        self._folder: TemporaryDirectory[str] | None = None
-        self._tables = 0
+        self._held: list[int | SharedBytes] = []
 
     def __enter__(self) -> Self:
         return self
@@ -143,35 +149,61 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+        for held in self._held:
+            if isinstance(held, int):
+                os.close(held)
+        self._held.clear()
 
-    def table_folder(self) -> Path:
-        """A new empty folder for one table."""
-        if self._folder is None:
-            self._folder = TemporaryDirectory(prefix="arco-query-", ignore_cleanup_errors=True)
-        self._tables += 1
-        folder = Path(self._folder.name) / str(self._tables)
-        folder.mkdir()
-        return folder
+    @property
+    def descriptors(self) -> list[int]:
+        """All of them, in the order slices count them."""
+        return [held if isinstance(held, int) else held.descriptor for held in self._held]
 
-    async def copy(self, files: DataFiles, base: str, keys: Sequence[str], folder: Path) -> tuple[str, ...]:
-        """Copy files below `base` into `folder`; their new paths, in order. Raises `NotFound` when one is gone."""
+    async def take(self, files: DataFiles, found: Sequence[tuple[str, ObjectInfo]]) -> tuple[Slice, ...]:
+        """Slices of files, each under the name it is given. Raises `NotFound` when one is gone or has changed."""
+        if files.local_root is not None and len(self._held) + len(found) <= _IN_PLACE_MAX:
+            return tuple([await self._in_place(files, name, info) for name, info in found])
+        return await self._copied(files, found)
+
+    async def _in_place(self, files: DataFiles, name: str, info: ObjectInfo) -> Slice:
+        opened = await asyncio.to_thread(_opened, files.local_path(str(info.key)))
+        if opened is None:
+            raise _gone(info)
+        self._held.append(opened)
+        return Slice(name, len(self._held) - 1, 0, info.size_bytes)
+
+    async def _copied(self, files: DataFiles, found: Sequence[tuple[str, ObjectInfo]]) -> tuple[Slice, ...]:
+        number, offset = len(self._held), 0
+        slices: list[Slice] = []
+        for name, info in found:
+            slices.append(Slice(name, number, offset, info.size_bytes))
+            offset += -(-info.size_bytes // _ALIGNED) * _ALIGNED
+        shared = SharedBytes(offset)
         gate = asyncio.Semaphore(_COPIES_AT_ONCE)
-        targets = [folder / key[len(base) :].strip("/") for key in keys]
-        copies = [_copy(files, key, target, gate) for key, target in zip(keys, targets, strict=True)]
-        return tuple(await asyncio.gather(*copies))
+        infos = [info for _, info in found]
+        await asyncio.gather(
+            *(_copy(files, info, (shared, one.offset), gate) for info, one in zip(infos, slices, strict=True))
+        )
+        self._held.append(shared.seal())
+        return tuple(slices)
 
 
-async def _copy(files: DataFiles, key: str, target: Path, gate: asyncio.Semaphore) -> str:
+async def _copy(files: DataFiles, info: ObjectInfo, place: tuple[SharedBytes, int], gate: asyncio.Semaphore) -> None:
     async with gate:
-        body = await files.read(key)
-        if body is None:
-            raise NotFound(f"table location not found: {key}")
-        await asyncio.to_thread(_write, target, body)
-    return str(target)
+        body = await files.read(str(info.key))
+        # Another size than was counted against the limits: it was replaced meanwhile.
+        if body is None or len(body) != info.size_bytes:
+            raise _gone(info)
+        shared, offset = place
+        await asyncio.to_thread(shared.write, offset, body)
 
 
-def _write(target: Path, body: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(body)
+def _opened(path: str | None) -> int | None:
+    try:
+        return None if path is None else os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return None
+
+
+def _gone(info: ObjectInfo) -> NotFound:
+    return NotFound(f"table location not found: {info.key}")

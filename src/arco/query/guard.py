@@ -8,27 +8,14 @@ file name is just the name of a relation that does not exist. Source: catalog.md
 
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-import msgspec
-
 from arco.core.errors import ArcoError, InvalidInput
-from arco.query.statement import NOT_A_QUERY
+from arco.query.errors import NotReadOnly, QueryExhausted
+from arco.query.statement import NOT_A_QUERY, SEVERAL
+from arco.query.wire import UNSAID
 
 if TYPE_CHECKING:
-    from datafusion import SessionContext, SQLOptions
+    from datafusion import SQLOptions
     from datafusion.plan import LogicalPlan
-
-UNSAID: Final = "\x1f"
-"""The default catalog and schema: a control character, which no accepted SQL text can hold."""
-
-WITHHELD_TABLE_FUNCTIONS: Final = ("generate_series", "range")
-"""Rows without a source and without an end."""
-
-WITHHELD_FUNCTIONS: Final = (
-    *("input_file_name", "file_row_index", "version"),  # they tell of files and of the engine
-    # Memory by one argument: the engine's memory pool does not count what they allocate, and the process dies.
-    *("repeat", "lpad", "rpad", "array_resize", "list_resize", "array_repeat", "list_repeat"),
-    *("generate_series", "range"),
-)
 
 _NODES: Final = frozenset(
     {
@@ -58,44 +45,11 @@ _SPEAKABLE: Final = (
 _MESSAGE_CHARS_MAX: Final = 600
 
 
-class RelationName(msgspec.Struct, frozen=True, order=True):
-    """A relation as the engine resolved it; parts the query does not say are `UNSAID`."""
-
-    catalog: str
-    schema: str
-    table: str
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The parts the query says, in order."""
-        return tuple(part for part in (self.catalog, self.schema, self.table) if part != UNSAID)
-
-    @property
-    def text(self) -> str:
-        """The name as people write it."""
-        return ".".join(self.parts)
-
-
-class QueryTimedOut(InvalidInput):
-    """The query did not finish in its time."""
-
-    def __init__(self) -> None:
-        super().__init__("query timed out")
-
-
 def read_only() -> "SQLOptions":
     """The engine's own switch: no DDL, no DML, no statements, at any depth of the plan."""
     from datafusion import SQLOptions  # noqa: PLC0415  # 0.1 s to import: only when a query comes
 
     return SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
-
-
-def withhold(context: "SessionContext") -> None:
-    """Take away the functions a query may not call."""
-    for name in WITHHELD_TABLE_FUNCTIONS:
-        context.deregister_udtf(name)
-    for name in WITHHELD_FUNCTIONS:
-        context.deregister_udf(name)
 
 
 def check_plan(plan: "LogicalPlan") -> None:
@@ -104,7 +58,7 @@ def check_plan(plan: "LogicalPlan") -> None:
     while pending:
         node = pending.pop()
         if _node_name(node) not in _NODES:
-            raise InvalidInput(NOT_A_QUERY)
+            raise NotReadOnly(NOT_A_QUERY)
         pending.extend(node.inputs())
 
 
@@ -120,7 +74,10 @@ def refuse(error: BaseException) -> NoReturn:
     """Raise the public fact that an exception of the engine stands for; its own text may name files and internals."""
     if isinstance(error, ArcoError | KeyboardInterrupt | SystemExit):
         raise error
-    raise InvalidInput(explain(str(error))) from None
+    if "Resources exhausted" in str(error):
+        raise QueryExhausted from None
+    words = explain(str(error))
+    raise (NotReadOnly if words in (NOT_A_QUERY, SEVERAL) else InvalidInput)(words) from None
 
 
 def explain(text: str) -> str:
@@ -131,11 +88,9 @@ def explain(text: str) -> str:
     if "No SQL statements were provided" in cause:
         return "sql must contain a statement"
     if "only supports a single SQL statement" in cause:
-        return "only single-statement queries are supported"
+        return SEVERAL
     if any(marker in cause for marker in _READ_ONLY):
         return NOT_A_QUERY
-    if "Resources exhausted" in cause:
-        return "query needs more memory than a query may use; select fewer rows or columns, or aggregate less"
     if cause.startswith("Optimizer rule") and "caused by" in cause:
         cause = cause.rpartition("caused by")[2].strip()
     if cause.startswith(_SPEAKABLE):
@@ -151,7 +106,12 @@ def _parser_words(cause: str) -> str:
     return _trimmed(words)
 
 
+def plain_text(text: str) -> str:
+    """An engine's text without the name of the unsaid catalog."""
+    return text.replace(f'"{UNSAID}".', "").replace(f"{UNSAID}.", "")
+
+
 def _trimmed(words: str) -> str:
     plain = words.partition("\n\nbacktrace")[0].partition("\nThis issue was likely caused by a bug")[0]
-    plain = " ".join(plain.replace(f'"{UNSAID}".', "").replace(f"{UNSAID}.", "").split())
+    plain = " ".join(plain_text(plain).split())
     return plain if len(plain) <= _MESSAGE_CHARS_MAX else plain[:_MESSAGE_CHARS_MAX] + "..."

@@ -1,39 +1,47 @@
 """SQL over pinned snapshots and over registered tables: the one thing the routes know of the query room.
 
-A query runs on a small pool of threads of its own, never on the event loop; the pool's size is how many run at once.
-After `timeout_s` the caller gets `query timed out`. The thread is not killed, for no thread can be: it ends at the
-engine's next yield point, and until then it keeps its place in the pool, so that runaway queries crowd out other
-queries and not the rest of the server. `run` takes and returns nothing but data, so that it can move to a child
-process that can be killed, without a caller noticing. Source: catalog.md 7, measurements.md 4.
+The api itself never parses, plans or runs a statement, and never opens a stranger's file: sandbox children do
+(`query.sandbox`). A query has `timeout_s` from the moment it has a child; then the child is killed, whatever it was
+doing, and the caller is told `query timed out`. Source: catalog.md 7, abuse-cases A-25 to A-30 and A-39.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
-from arco.core.errors import InvalidInput, Overloaded
+import msgspec
+
+from arco.core.errors import InvalidInput
 from arco.core.offload import Threads
 from arco.core.scope import Scope
 from arco.kernel.reading import Reader
 from arco.kernel.spec import TableSpec
 from arco.query.as_of import pinned
-from arco.query.data import DataRelations, Resolve
-from arco.query.discovery import discover
-from arco.query.files import DataFiles, Spool
-from arco.query.guard import QueryTimedOut
-from arco.query.relations import RowsCache, SystemRelations
-from arco.query.results import Output, QueryResult, encode
-from arco.query.session import Answer, QueryLimits, QueryRequest, execute
+from arco.query.data import DataRelations, Reach, Resolve
+from arco.query.errors import QueryTimedOut
+from arco.query.files import DataFiles, Handed
+from arco.query.relations import SystemRelations
+from arco.query.results import Output, QueryResult
+from arco.query.sandbox import Sandbox, Worker, WorkerDied
+from arco.query.shelf import Shelf
 from arco.query.statement import Statement, read_statement
+from arco.query.wire import Discover, Done, Live, Names, QueryLimits, ReadLog, RelationName, Run, Slice
 
-T = TypeVar("T")
+_NAMES_KEPT: Final = 512
+"""Statements whose relations are remembered: programs ask the same few again and again."""
 
-WORKERS: Final = 2
-"""Queries that run at once (`ARCO_QUERY_WORKERS`)."""
+_LOG_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Longest list of a Delta table's live files that is believed: ten thousand paths."""
 
-WAITING_MAX: Final = 64
-"""Queries that may run or wait before more are refused: beyond it the last would time out in the queue."""
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """A question: its SQL, the moment it is asked of, how rows are wanted (None: not at all), whether to explain it."""
+
+    sql: str
+    as_of: str | int | None = None
+    output: Output | None = "arrow"
+    explain: str | None = None
 
 
 class QueryService:
@@ -45,96 +53,130 @@ class QueryService:
         resolve: Resolve,
         data_files_for: Callable[[Scope], DataFiles],
         *,
+        sandbox: Sandbox,
         limits: QueryLimits | None = None,
-        workers: int = WORKERS,
-        cache: RowsCache | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self.limits = limits or QueryLimits()
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="arco-query")
+        self.sandbox = sandbox
+        self._shelf = shelf or Shelf()
         self._offload = Threads(1)
-        self._system = SystemRelations(relations, self._offload, cache or RowsCache())
+        self._system = SystemRelations(relations, self._offload, self._shelf)
         self._data = DataRelations(resolve)
         self._data_files_for = data_files_for
-        self._busy = 0
+        self._names: OrderedDict[str, tuple[RelationName, ...]] = OrderedDict()
 
-    async def query(self, reader: Reader, scope: Scope, sql: str, *, as_of: str | int | None = None) -> QueryResult:
+    async def query(self, reader: Reader, scope: Scope, ask: Ask) -> QueryResult:
         """Rows of the catalog's own relations at one snapshot: the head, or the one `as_of` (or the SQL's) names.
 
         Raises `InvalidInput` for everything wrong with the statement or its execution, `NotFound` for an unknown
         manifest or an empty workspace, `Overloaded` when too many queries wait (catalog.md 7.2, 7.3).
         """
-        return await self._in_time(self._query(reader, scope, sql, as_of))
+        statement = read_statement(ask.sql)
+        async with self.sandbox.lease(scope) as worker:
+            return await self._in_time(worker, self._query(worker, reader, statement, ask))
 
-    async def query_data(self, reader: Reader, scope: Scope, sql: str) -> QueryResult:
+    async def query_data(self, reader: Reader, scope: Scope, ask: Ask) -> QueryResult:
         """Rows of registered Parquet and Delta tables; which files they are is read at the head snapshot.
 
         Raises as `query` does, and `NotFound` for unknown tables and missing files (catalog.md 7.5).
         """
-        return await self._in_time(self._query_data(reader, scope, sql))
+        statement = read_statement(ask.sql)
+        async with self.sandbox.lease(scope) as worker:
+            return await self._in_time(worker, self._query_data(worker, reader, statement, ask))
 
-    async def encoded(self, result: QueryResult, output: Output) -> bytes:
-        """The body of the response. Raises `InvalidInput` when it is too large (catalog.md 7.3, 7.4)."""
-        return await self._offload.run(lambda: encode(result, output, self.limits.result_bytes_max))
-
-    async def run(self, request: QueryRequest) -> Answer:
-        """Execute a request of pure data somewhere else than here. Raises `InvalidInput`, `Overloaded`."""
-        return await self._elsewhere(lambda: execute(request))
-
-    def close(self) -> None:
-        """Take no more queries; running ones end by themselves."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Take no more queries; running ones end."""
+        await self.sandbox.close()
+        await self._system.settled()
         self._offload.close()
+        self._shelf.clear()
 
-    async def _query(self, reader: Reader, scope: Scope, sql: str, as_of: str | int | None) -> QueryResult:
-        statement = read_statement(sql)
-        names = await self._elsewhere(lambda: discover(statement))
-        snapshot = await pinned(reader, _one_moment(statement, as_of))
-        relations = await self._system.load(scope, snapshot, names)
-        answer = await self.run(QueryRequest(statement.sql, relations, self.limits))
-        return _result(answer, None if snapshot is None else snapshot.manifest_id)
+    async def _query(self, worker: Worker, reader: Reader, statement: Statement, ask: Ask) -> QueryResult:
+        scope = _scope_of(worker)
+        names = await self._discovered(worker, statement)
+        snapshot = await pinned(reader, _one_moment(statement, ask.as_of))
+        loaded = await self._system.load(scope, snapshot, names)
+        bring = tuple(name for name in loaded.blocks if name not in worker.held)
+        drop = tuple(name for name in worker.held if name not in loaded.blocks and not self._shelf.has(scope, name))
+        run = Run(
+            sql=statement.sql,
+            relations=loaded.relations,
+            bring=bring,
+            drop=drop,
+            limits=self.limits,
+            output=ask.output,
+            explain=ask.explain,
+            manifest_id=None if snapshot is None else snapshot.manifest_id,
+        )
+        worker.held.difference_update(drop)
+        worker.held.update(bring)
+        return await self._ran(worker, run, [loaded.blocks[name].descriptor for name in bring])
 
-    async def _query_data(self, reader: Reader, scope: Scope, sql: str) -> QueryResult:
-        statement = read_statement(sql)
-        names = await self._elsewhere(lambda: discover(statement))
+    async def _query_data(self, worker: Worker, reader: Reader, statement: Statement, ask: Ask) -> QueryResult:
+        scope = _scope_of(worker)
+        names = await self._discovered(worker, statement)
         if statement.as_of is not None:
             raise InvalidInput("AS OF is for POST /query; POST /query-data reads the latest version of each table")
         snapshot = await reader.head()
-        with Spool() as spool:
-            relations = await self._data.load(snapshot, names, scope, (self._data_files_for(scope), spool))
-            answer = await self.run(QueryRequest(statement.sql, relations, self.limits))
-        return _result(answer, None if snapshot is None else snapshot.manifest_id)
+        with Handed() as handed:
 
-    async def _in_time(self, work: Any) -> QueryResult:
+            async def read_log(location: str, log: tuple[Slice, ...]) -> Sequence[str]:
+                live = await worker.ask(ReadLog(location, log), handed.descriptors, bytes_max=_LOG_BYTES_MAX)
+                return live.paths if isinstance(live, Live) else ()
+
+            reach = Reach(self._data_files_for(scope), handed, read_log)
+            relations = await self._data.load(snapshot, names, scope, reach)
+            run = Run(
+                sql=statement.sql,
+                relations=relations,
+                limits=self.limits,
+                output=ask.output,
+                explain=ask.explain,
+                manifest_id=None if snapshot is None else snapshot.manifest_id,
+            )
+            return await self._ran(worker, run, handed.descriptors)
+
+    async def _discovered(self, worker: Worker, statement: Statement) -> tuple[RelationName, ...]:
+        known = self._names.get(statement.sql)
+        if known is not None:
+            self._names.move_to_end(statement.sql)
+            return known
+        found = await worker.ask(Discover(statement.sql, statement.query))
+        names = found.names if isinstance(found, Names) else ()
+        self._names[statement.sql] = names
+        if len(self._names) > _NAMES_KEPT:
+            self._names.popitem(last=False)
+        return names
+
+    async def _ran(self, worker: Worker, run: Run, descriptors: Sequence[int]) -> QueryResult:
+        done = await worker.ask(run, descriptors, bytes_max=self.limits.result_bytes_max)
+        if not isinstance(done, Done):
+            raise WorkerDied
+        return QueryResult(
+            body=done.body,
+            rows=done.rows,
+            manifest_id=run.manifest_id,
+            truncated=done.truncated,
+            relations=tuple(relation.name.text for relation in run.relations),
+        )
+
+    async def _in_time(self, worker: Worker, work: Any) -> QueryResult:
         try:
             async with asyncio.timeout(self.limits.timeout_s):
                 result: QueryResult = await work
                 return result
         except TimeoutError:
+            worker.fate = "timeout"
             raise QueryTimedOut from None
 
-    async def _elsewhere(self, work: Callable[[], T]) -> T:
-        if self._busy >= WAITING_MAX:
-            raise Overloaded("Too many SQL queries are waiting; send the query again in a moment", retry_after_s=1)
-        self._busy += 1
-        future = self._pool.submit(work)
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: _from_thread(loop, self._leave))
-        return await asyncio.wrap_future(future)
 
-    def _leave(self) -> None:
-        self._busy -= 1
-
-
-def _from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(call)
+def _scope_of(worker: Worker) -> Scope:
+    assert worker.scope is not None
+    return worker.scope
 
 
 def _one_moment(statement: Statement, as_of: str | int | None) -> str | int | None:
     if statement.as_of is not None and as_of is not None:
         raise InvalidInput("as_of and the AS OF clause of sql both name a moment; give one of them")
     return statement.as_of if as_of is None else as_of
-
-
-def _result(answer: Answer, manifest_id: str | None) -> QueryResult:
-    return QueryResult(table=answer.table, manifest_id=manifest_id, truncated=answer.truncated)

@@ -16,8 +16,12 @@ from arco.core.errors import InvalidInput
 from arco.core.limits import SQL_BYTES_MAX
 
 NOT_A_QUERY: Final = "Only SELECT/CTE queries are supported"
+SEVERAL: Final = "only single-statement queries are supported"
 OPERATORS_MAX: Final = 500
 """Operators of one statement: planning a chain of them takes quadratic time (500: 25 ms, 4,000: 2 s)."""
+
+WITH_TABLES_MAX: Final = 16
+"""Tables of WITH clauses: each may name the one before twice, and so on, and the plan doubles with each."""
 
 NESTING_MAX: Final = 50
 """Open brackets at any point: what the engine's recursive parser takes without a deep stack."""
@@ -40,6 +44,10 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+NORMALIZED_CHARS_MAX: Final = 2_000
+"""Characters of a normalized text that are kept."""
+
+_LITERALS: Final = frozenset({"string", "escaped", "dollar", "number"})
 _SKIPPED: Final = frozenset({"space", "line", "block"})
 _OPERATOR_WORDS: Final = frozenset({"AND", "OR", "NOT", "UNION", "INTERSECT", "EXCEPT", "JOIN", "WHEN", "LIKE", "IS"})
 _QUERY_WORDS: Final = frozenset({"SELECT", "WITH", "VALUES", "FROM"})
@@ -80,8 +88,22 @@ def read_statement(text: str) -> Statement:
         raise InvalidInput("sql must contain a statement")
     _check_size(tokens)
     _check_no_recursion(tokens)
+    _check_with_tables(tokens)
     sql, tokens, as_of = _without_as_of(sql, tokens)
     return Statement(sql, as_of, _may_be_query(tokens))
+
+
+def normalized(sql: str) -> str:
+    """The text without what its author put into it: literals are `?`, comments are gone, spaces are single."""
+    parts: list[str] = []
+    end = 0
+    for token in tokenize(sql):
+        if parts and token.start > end:
+            parts.append(" ")
+        parts.append("?" if token.kind in _LITERALS else token.text)
+        end = token.end
+    text = "".join(parts)
+    return text if len(text) <= NORMALIZED_CHARS_MAX else text[:NORMALIZED_CHARS_MAX] + "..."
 
 
 def tokenize(sql: str) -> Iterator[Token]:
@@ -127,6 +149,15 @@ def _check_size(tokens: list[Token]) -> None:
         raise InvalidInput(f"sql holds {operators} operators, more than the limit of {OPERATORS_MAX}")
 
 
+def _check_with_tables(tokens: list[Token]) -> None:
+    count = 0
+    for left, right in pairwise(tokens):
+        opens = right.kind == "open" and right.text == "("
+        count += opens and (_is_word(left, "AS") or _is_word(left, "MATERIALIZED"))
+    if count > WITH_TABLES_MAX:
+        raise InvalidInput(f"sql holds {count} WITH tables, more than the limit of {WITH_TABLES_MAX}")
+
+
 def _without_as_of(sql: str, tokens: list[Token]) -> tuple[str, list[Token], str | None]:
     """The text before a trailing `AS OF <manifest id | 'time'>`, its tokens, and the literal."""
     if len(tokens) < 4 or not (_is_word(tokens[-3], "AS") and _is_word(tokens[-2], "OF")):
@@ -142,8 +173,9 @@ def _may_be_query(tokens: list[Token]) -> bool:
     first = next((token for token in tokens if token.text != "("), None)
     if first is None or first.kind != "word" or first.text.upper() not in _QUERY_WORDS:
         return False
-    # `SELECT ... INTO` and `WITH x AS (INSERT INTO ...)`: INTO is a reserved word and no part of any query.
-    return not any(_is_word(token, "INTO") for token in tokens)
+    # `SELECT ... INTO`, `WITH x AS (INSERT INTO ...)`, `FROM a INSERT SELECT *` (the engine takes it for an alias):
+    # reserved words, and no part of any query.
+    return not any(_is_word(token, "INTO") or _is_word(token, "INSERT") for token in tokens)
 
 
 def _check_no_recursion(tokens: list[Token]) -> None:

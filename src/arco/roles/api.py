@@ -35,11 +35,13 @@ from arco.kernel.records import COMMITS
 from arco.loops.repairs import Repairs
 from arco.query.files import DataFiles, FolderFiles, StoreFiles
 from arco.query.relations import public_relations
+from arco.query.running import RunningQueries
+from arco.query.sandbox import Sandbox
 from arco.query.service import QueryService
-from arco.query.session import QueryLimits
+from arco.query.wire import QueryLimits
 from arco.roles.credentials import compactor_credentials, user_keys
 from arco.roles.health import storage_check
-from arco.roles.keeping import audit_trail, keep_facts
+from arco.roles.keeping import audit_trail, keep_facts, query_history
 from arco.roles.process import PerScope, Process, derived_secret, domains
 from arco.roles.served import ServedRole
 from arco.roles.urls import url_desk
@@ -88,7 +90,7 @@ def build(
 
     async def close() -> None:
         await repairs.stop()
-        services.query.close()
+        await services.query.close()
         if services.audit is not None:
             await services.audit.close()
         await services.facts.close()
@@ -146,6 +148,7 @@ def make_services(settings: Settings, process: Process, transport: Any) -> ApiSe
         store_for=PerScope(lambda scope: process.scoped_store(scope, ROLE)),
         cursors=CursorCodec(secret),
         query=_query_service(settings, process),
+        queries=RunningQueries(process.clock, process.ids, query_history(settings, process, facts)),
         lineage=IndexCache(process.clock, process.offload, process.log),
         facts=facts,
         audit=audit_trail(settings, process, facts),
@@ -215,6 +218,7 @@ def _cursor_secret(settings: Settings, process: Process) -> bytes:
 
 def _query_service(settings: Settings, process: Process) -> QueryService:
     specs = [spec for domain in domains() for spec in domain.tables]
+    killed = process.registry.counter("arco_query_killed_total", "Sandbox children that did not live", ["reason"])
     return QueryService(
         public_relations([*specs, COMMITS]),
         _find_table,
@@ -223,7 +227,11 @@ def _query_service(settings: Settings, process: Process) -> QueryService:
             timeout_s=settings.value("ARCO_QUERY_TIMEOUT_SECS"),
             memory_bytes=settings.value("ARCO_QUERY_MEMORY_MB") << 20,
         ),
-        workers=settings.value("ARCO_QUERY_WORKERS"),
+        sandbox=Sandbox(
+            process.nursery,
+            workers=settings.value("ARCO_QUERY_WORKERS"),
+            killed=lambda reason: killed.series(reason).inc(),
+        ),
     )
 
 

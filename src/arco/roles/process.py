@@ -27,12 +27,14 @@ from arco.domains.catalog.fold import CatalogDomain
 from arco.domains.catalog.tables import CATALOGS, NAMESPACES, TABLES
 from arco.domains.delta.fold import DeltaDomain
 from arco.domains.lineage.fold import LineageDomain
+from arco.domains.query_log.fold import QueryLogDomain
 from arco.domains.search.fold import SearchDomain
 from arco.kernel.cache import ObjectCache, ScopedCache
 from arco.kernel.chain import CATALOG_CHAIN, Chain
 from arco.kernel.loader import Loader
 from arco.kernel.reader import ChainReader
 from arco.kernel.records import all_specs
+from arco.query.nursery_client import Nursery
 from arco.storage.capabilities import Role
 from arco.storage.local import LocalStore
 from arco.storage.locate import CloudStore, store_from_url
@@ -54,7 +56,7 @@ NAMED: Final = (CATALOGS, NAMESPACES, TABLES)
 
 def domains() -> tuple[Any, ...]:
     """The domains of the compactor's chain."""
-    return (CatalogDomain(), DeltaDomain(), LineageDomain(), AccessDomain(), SearchDomain())
+    return (CatalogDomain(), DeltaDomain(), LineageDomain(), AccessDomain(), QueryLogDomain(), SearchDomain())
 
 
 class Process(msgspec.Struct, kw_only=True):
@@ -68,6 +70,7 @@ class Process(msgspec.Struct, kw_only=True):
     registry: Registry
     store: ObjectStore
     cache: ObjectCache
+    nursery: Nursery = msgspec.field(default_factory=Nursery)
     grace_ms: int = GRACE_MS
 
     def scoped_store(self, scope: Scope, role: Role) -> ObjectStore:

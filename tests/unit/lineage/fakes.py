@@ -164,6 +164,9 @@ class MemorySnapshot:
     async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:
         return self.count(table)
 
+    async def parts(self, table: TableSpec[R]) -> Any:
+        raise NotImplementedError("SQL is tried on the kernel's own snapshots")
+
     async def arrow(self, table: TableSpec[R]) -> pa.Table:
         self.reads["arrow"] += 1
         await asyncio.sleep(0)

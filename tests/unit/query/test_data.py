@@ -41,9 +41,7 @@ async def _refusal(world: World, sql: str = "SELECT * FROM c.s.t", kind: type[Ex
 async def test_one_parquet_file_is_read(world):
     _parquet(world, "warehouse/t.parquet", id=[1, 2, 3], name=["a", "b", "c"])
     _registered(world, "warehouse/t.parquet")
-    result = await world.service.query_data(
-        world.reader, SCOPE, "SELECT count(*) AS n, max(name) AS m FROM c.s.t WHERE id > 1"
-    )
+    result = await world.query_data("SELECT count(*) AS n, max(name) AS m FROM c.s.t WHERE id > 1")
     assert result.table.to_pylist() == [{"n": 2, "m": "c"}]
     assert result.manifest_id == f"{5:020d}"
 

@@ -8,9 +8,9 @@ from arco.core.errors import InvalidInput, NotFound
 from arco.core.paths import Key
 from arco.core.scope import Scope
 from arco.query import files
-from arco.query.files import DataFiles, FolderFiles, Spool, StoreFiles
+from arco.query.files import DataFiles, FolderFiles, Handed, StoreFiles
 from arco.storage.memory import MemoryStore
-from arco.storage.port import Absent
+from arco.storage.port import Absent, ObjectInfo
 from arco.storage.scoped import TenantStore
 
 KEYS = ["w/t.parquet", "w/t/a.parquet", "w/t/b/c.parquet", "w/t2/d.parquet"]
@@ -72,11 +72,33 @@ async def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     assert list(await folder.list("")) == []
 
 
-async def test_copies_keep_their_place_below_the_table_and_a_missing_file_is_told(found):
-    with Spool() as spool:
-        folder = spool.table_folder()
-        paths = await spool.copy(found, "w/t", ["w/t/a.parquet", "w/t/b/c.parquet"], folder)
-        assert paths == (str(folder / "a.parquet"), str(folder / "b" / "c.parquet"))
+async def test_files_are_handed_over_under_the_names_they_are_given_and_a_missing_one_is_told(found):
+    infos = {info.key: info for info in await found.list("w/")}
+    with Handed() as handed:
+        wanted = [("x", infos["w/t/a.parquet"]), ("y/z", infos["w/t/b/c.parquet"])]
+        slices = await handed.take(found, wanted)
+        assert [one.path for one in slices] == ["x", "y/z"]
+        read = [os.pread(handed.descriptors[one.descriptor], one.size, one.offset) for one in slices]
+        assert read == [b"w/t/a.parquet", b"w/t/b/c.parquet"]
+        gone = ObjectInfo(Key("w/t/gone"), "1", 5, 0)
         with pytest.raises(NotFound, match="w/t/gone"):
-            await spool.copy(found, "w/t", ["w/t/gone"], folder)
-    assert not folder.exists()
+            await handed.take(found, [("gone", gone)])
+
+
+async def test_a_file_that_changed_after_it_was_counted_is_not_handed_over():
+    store = MemoryStore()
+    await store.put(Key("a"), b"12345", when=Absent())
+    with Handed() as handed, pytest.raises(NotFound):
+        await handed.take(StoreFiles(store), [("a", ObjectInfo(Key("a"), "1", 4, 0))])
+
+
+async def test_many_files_of_this_machine_are_copied_instead_of_being_held_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_IN_PLACE_MAX", 1)
+    for name in "ab":
+        (tmp_path / name).write_text(name * 3)
+    folder = FolderFiles(str(tmp_path))
+    with Handed() as handed:
+        slices = await handed.take(folder, [(info.key, info) for info in await folder.list("")])
+        assert len(handed.descriptors) == 1
+        read = [os.pread(handed.descriptors[0], one.size, one.offset) for one in slices]
+        assert read == [b"aaa", b"bbb"]

@@ -2,14 +2,12 @@
 
 import asyncio
 
-import pyarrow as pa
 import pytest
-from tests.unit.query.worlds import SCOPE, ASnapshot, World, some_tables
+from tests.unit.query.worlds import ASnapshot, World, some_tables
 
 from arco.core.errors import InvalidInput, NotFound
 from arco.core.scope import Scope
-from arco.query.relations import RowsCache
-from arco.query.session import QueryLimits
+from arco.query.wire import QueryLimits
 
 
 @pytest.fixture
@@ -80,17 +78,8 @@ async def test_a_change_of_one_table_reloads_that_table_only(world):
 async def test_workspaces_do_not_share_rows_even_when_versions_look_alike(world):
     head = world.reader.snapshots[-1]
     await world.ask("SELECT * FROM catalog.tables")
-    await world.service.query(world.reader, Scope("acme", "other"), "SELECT * FROM catalog.tables")
+    await world.query("SELECT * FROM catalog.tables", scope=Scope("acme", "other"))
     assert head.loaded == ["tables", "tables"]
-
-
-def test_the_cache_keeps_at_most_its_bytes_and_drops_the_oldest():
-    table = pa.table({"x": list(range(100))})
-    cache = RowsCache(bytes_max=table.nbytes * 2)
-    for version in "abc":
-        cache.put(("s", "t", version), table)
-    assert cache.size_bytes == table.nbytes * 2
-    assert [version for version in "abc" if cache.get(("s", "t", version))] == ["b", "c"]
 
 
 async def test_no_snapshot_and_a_known_relation_is_not_found():
@@ -99,10 +88,8 @@ async def test_no_snapshot_and_a_known_relation_is_not_found():
 
 
 async def test_empty_relations_answer_with_their_columns():
-    result = await World(ASnapshot(1)).service.query(
-        World(ASnapshot(1)).reader, SCOPE, "SELECT * FROM lineage.lineage_edges"
-    )
-    assert result.schema.names == ["id", "source_id", "target_id"]
+    result = await World(ASnapshot(1)).query("SELECT * FROM lineage.lineage_edges")
+    assert result.table.schema.names == ["id", "source_id", "target_id"]
     assert result.rows == 0
 
 
@@ -110,7 +97,7 @@ async def test_empty_relations_answer_with_their_columns():
     ("as_of", "rows"), [(1, 1), ("1", 1), (2, 3), ("0" * 19 + "1", 1), ("2026-01-01T00:00:01.500Z", 1)]
 )
 async def test_as_of_reads_an_older_snapshot(world, as_of, rows):
-    result = await world.service.query(world.reader, SCOPE, "SELECT * FROM catalog.tables", as_of=as_of)
+    result = await world.query("SELECT * FROM catalog.tables", as_of=as_of)
     assert (result.rows, result.manifest_id) == (rows, f"{1 if rows == 1 else 2:020d}")
 
 
@@ -163,16 +150,16 @@ async def test_what_is_wrong_with_a_query_is_said_in_words(world, sql, words):
 
 async def test_more_rows_than_the_limit_are_cut_and_it_is_said():
     world = World(ASnapshot(1, {"tables": some_tables(20)}), limits=QueryLimits(rows_max=10))
-    cut = await world.service.query(world.reader, SCOPE, "SELECT name FROM catalog.tables ORDER BY created_at DESC")
+    cut = await world.query("SELECT name FROM catalog.tables ORDER BY created_at DESC")
     assert (cut.rows, cut.truncated) == (10, True)
     assert cut.table["name"][0].as_py() == "t19"
-    whole = await world.service.query(world.reader, SCOPE, "SELECT name FROM catalog.tables LIMIT 10")
+    whole = await world.query("SELECT name FROM catalog.tables LIMIT 10")
     assert (whole.rows, whole.truncated) == (10, False)
 
 
 async def test_ten_million_rows_are_cut_at_ten_thousand():
     world = World(ASnapshot(1, {"tables": some_tables(3_200)}))
-    result = await world.service.query(world.reader, SCOPE, "SELECT a.id FROM catalog.tables a, catalog.tables b")
+    result = await world.query("SELECT a.id FROM catalog.tables a, catalog.tables b")
     assert (result.rows, result.truncated) == (10_000, True)
 
 

@@ -8,8 +8,10 @@ import pyarrow as pa
 import pytest
 
 from arco.core.errors import InvalidInput
+from arco.query.encoding import encode_answer
 from arco.query.json_rows import encode_rows
-from arco.query.results import QueryResult, chosen_output, encode
+from arco.query.results import chosen_output
+from arco.query.session import Answer
 
 
 def _rows(table: pa.Table) -> list[dict]:
@@ -64,21 +66,21 @@ def test_a_long_result_is_one_array():
 
 @pytest.mark.parametrize("output", ["json", "arrow"])
 def test_a_body_over_the_limit_is_refused(output):
-    result = QueryResult(table=pa.table({"x": ["y" * 1_000] * 100}), manifest_id=None, truncated=False)
+    result = Answer(pa.table({"x": ["y" * 1_000] * 100}), False)
     with pytest.raises(InvalidInput, match=r"^query result exceeds max size \(5000 bytes\)$"):
-        encode(result, output, 5_000)
-    assert encode(result, output, 10_485_760)
+        encode_answer(result, output, None, 5_000)
+    assert encode_answer(result, output, None, 10_485_760)
 
 
 def test_very_wide_rows_are_given_up_before_all_are_written():
     table = pa.table({f"column_{index}": [1] * 10_000 for index in range(300)})
     with pytest.raises(InvalidInput):
-        encode(QueryResult(table=table, manifest_id=None, truncated=False), "json", 1_000_000)
+        encode_answer(Answer(table, False), "json", None, 1_000_000)
 
 
 def test_an_arrow_stream_says_what_it_is_and_whether_it_is_cut():
     table = pa.table({"x": pa.array(["a"], pa.string_view()), "y": pa.array([b"b"], pa.binary_view())})
-    body = encode(QueryResult(table=table, manifest_id="7", truncated=True), "arrow", 10_000)
+    body = encode_answer(Answer(table, True), "arrow", "7", 10_000)
     found = pa.ipc.open_stream(body).read_all()
     assert found.schema.metadata == {b"arco.truncated": b"true", b"arco.manifest_id": b"7"}
     assert found.schema.types == [pa.string(), pa.binary()]

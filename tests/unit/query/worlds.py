@@ -6,15 +6,21 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+from tests.unit.query.nursery import the_nursery
 
+from arco.core.clock import SystemClock
+from arco.core.entropy import MintedIds, SystemEntropy
 from arco.core.scope import Scope
 from arco.kernel.records import COMMITS
 from arco.kernel.spec import Row, TableSpec
 from arco.query.files import DataFiles, FolderFiles
-from arco.query.guard import RelationName
-from arco.query.relations import RowsCache, public_relations
-from arco.query.service import QueryService
-from arco.query.session import QueryLimits
+from arco.query.relations import public_relations
+from arco.query.results import QueryResult
+from arco.query.running import Finished, RunningQueries
+from arco.query.sandbox import Sandbox
+from arco.query.service import Ask, QueryService
+from arco.query.shelf import Shelf
+from arco.query.wire import QueryLimits, RelationName
 from arco.storage.port import ObjectInfo
 
 SCOPE = Scope("acme", "main")
@@ -49,12 +55,15 @@ _ARROW = {"utf8": pa.string(), "int64": pa.int64(), "bool": pa.bool_(), "int32":
 class ASnapshot:
     """A snapshot whose tables are given; it counts how often each was loaded."""
 
-    def __init__(self, number: int, tables: Mapping[str, pa.Table] | None = None) -> None:
+    def __init__(
+        self, number: int, tables: Mapping[str, pa.Table] | None = None, *, rows_per_part: int | None = None
+    ) -> None:
         self.manifest_id = f"{number:020d}"
         self.snapshot_version = number
         self.published_ms = 1_767_225_600_000 + number * 1_000
         self.tables = dict(tables or {})
         self.loaded: list[str] = []
+        self.rows_per_part = rows_per_part
 
     def count(self, table: TableSpec[Any]) -> int:
         return self._rows(table).num_rows
@@ -75,12 +84,29 @@ class ASnapshot:
         return self.count(table)
 
     async def arrow(self, table: TableSpec[Any]) -> pa.Table:
-        self.loaded.append(table.name)
         return self._rows(table)
+
+    async def parts(self, table: TableSpec[Any]) -> list["APart"]:
+        rows = self._rows(table)
+        step = self.rows_per_part or max(1, rows.num_rows)
+        return [APart(self, table.name, rows.slice(at, step)) for at in range(0, max(1, rows.num_rows), step)]
 
     def _rows(self, table: TableSpec[Any]) -> pa.Table:
         fields = [pa.field(field.name, _ARROW[field.kind], field.nullable) for field in table.public_fields]
         return self.tables.get(table.name, pa.schema(fields).empty_table())
+
+
+class APart:
+    """Some rows of a table of a snapshot, known by their contents."""
+
+    def __init__(self, snapshot: ASnapshot, name: str, table: pa.Table) -> None:
+        self._snapshot, self._name, self._table = snapshot, name, table
+        self.identity = f"{name} {hash(str(table.to_pydict()))}"
+        self.place = self.identity
+
+    async def rows(self) -> pa.Table:
+        self._snapshot.loaded.append(self._name)
+        return self._table
 
 
 class AReader:
@@ -133,6 +159,18 @@ class AFolder(FolderFiles):
         return await super().read(key)
 
 
+WORLDS: list["World"] = []
+"""The worlds of the test that runs, which closes them (see conftest)."""
+
+
+class Told:
+    """A result with its rows."""
+
+    def __init__(self, result: QueryResult) -> None:
+        self.rows, self.manifest_id, self.truncated = result.rows, result.manifest_id, result.truncated
+        self.table = pa.ipc.open_stream(result.body).read_all()
+
+
 class World:
     """The service, a reader and registered tables by `c.s.t`."""
 
@@ -142,18 +180,36 @@ class World:
         self.reader = AReader(*snapshots)
         self.registered: dict[str, ATable] = {}
         self.files = files or AFolder(Path("nowhere"))
-        self.cache = RowsCache()
+        self.killed: list[str] = []
+        self.shelf = Shelf()
+        self.sandbox = Sandbox(the_nursery(), workers=workers, killed=self.killed.append)
         self.service = QueryService(
-            public_relations(SPECS), self._resolve, self._files, limits=limits, workers=workers, cache=self.cache
+            public_relations(SPECS),
+            self._resolve,
+            self._files,
+            limits=limits,
+            sandbox=self.sandbox,
+            shelf=self.shelf,
         )
+        self.finished: list[Finished] = []
+        self.queries = RunningQueries(clock := SystemClock(), MintedIds(clock, SystemEntropy()), self.finished.append)
+        WORLDS.append(self)
+
+    async def query(self, sql: str, *, scope: Scope = SCOPE, **options: Any) -> "Told":
+        """What `POST /query` answers."""
+        return Told(await self.service.query(self.reader, scope, Ask(sql=sql, **options)))
+
+    async def query_data(self, sql: str) -> "Told":
+        """What `POST /query-data` answers."""
+        return Told(await self.service.query_data(self.reader, SCOPE, Ask(sql=sql)))
 
     async def ask(self, sql: str, **options: Any) -> list[dict[str, Any]]:
         """The rows that `POST /query` answers."""
-        return (await self.service.query(self.reader, SCOPE, sql, **options)).table.to_pylist()
+        return (await self.query(sql, **options)).table.to_pylist()
 
     async def ask_data(self, sql: str) -> list[dict[str, Any]]:
         """The rows that `POST /query-data` answers."""
-        return (await self.service.query_data(self.reader, SCOPE, sql)).table.to_pylist()
+        return (await self.query_data(sql)).table.to_pylist()
 
     async def _resolve(self, snapshot: Any, catalog: str, schema: str, table: str) -> ATable | None:
         return self.registered.get(f"{catalog}.{schema}.{table}")

@@ -1,26 +1,42 @@
 """`POST /query` and `POST /query-data`: SQL over the catalog's own tables, and over the data it has registered."""
 
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from arco.core.errors import InvalidInput
+from arco.core.instant import http_text
 from arco.core.limits import SQL_ROWS_MAX
-from arco.edge.codec import decode, query_params
+from arco.core.scope import Scope
+from arco.edge.codec import decode, no_content, query_params, reply
+from arco.edge.connection import while_connected
 from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
-from arco.query.results import MEDIA, QueryResult, chosen_output
-from arco.query.service import QueryService
+from arco.kernel.reading import Reader
+from arco.query.results import MEDIA, Output, QueryResult, chosen_output
+from arco.query.running import Asked
+from arco.query.service import Ask, QueryService
 
 MANIFEST_HEADER = "x-arco-manifest-id"
 TRUNCATED_HEADER = "x-arco-truncated"
+QUERY_HEADER = "x-arco-query-id"
+EXPLAINS: Final = ("plan", "analyze")
+
+Answerer = Callable[[Reader, Scope, Ask], Coroutine[Any, Any, QueryResult]]
+"""What answers a query: one of the two of `query.service`."""
 
 
 class QueryParams(msgspec.Struct, frozen=True):
-    """`format` is `json` or `arrow`; without it `Accept` decides."""
+    """`format` is `json` or `arrow`; without it `Accept` decides. `explain` answers with the plan instead of the rows.
+
+    `explain=plan` shows how the query would be run; `explain=analyze` runs it and shows what each step took.
+    """
 
     format: str | None = None
+    explain: str | None = None
 
 
 class QueryBody(msgspec.Struct, frozen=True):
@@ -36,41 +52,107 @@ class DataQueryBody(msgspec.Struct, frozen=True):
     sql: str
 
 
+class RunningView(msgspec.Struct, frozen=True, kw_only=True):
+    """A query that runs. `statement` is its SQL without values and comments."""
+
+    query_id: str
+    endpoint: str
+    started_at: str
+    statement: str
+    actor: str
+
+
+class RunningList(msgspec.Struct, frozen=True):
+    """The queries of the workspace that run on this server, oldest first."""
+
+    queries: list[RunningView]
+
+
 async def query(request: Request) -> Response:
     """Run SQL over the catalog's own relations at one snapshot."""
     body = await decode(request, QueryBody)
-    scope = context_of(request).scope
-    services = services_of(request)
-    result = await services.query.query(services.reader_for(scope), scope, body.sql, as_of=body.as_of)
-    return await _response(request, services.query, result)
+    service: QueryService = services_of(request).query
+    ask = _ask(request, body.sql, body.as_of)
+    return await _answer(request, "query", ask, service.query)
 
 
 async def query_data(request: Request) -> Response:
     """Run SQL over registered Parquet and Delta tables."""
     body = await decode(request, DataQueryBody)
-    scope = context_of(request).scope
-    services = services_of(request)
-    result = await services.query.query_data(services.reader_for(scope), scope, body.sql)
-    return await _response(request, services.query, result)
+    service: QueryService = services_of(request).query
+    return await _answer(request, "query-data", _ask(request, body.sql, None), service.query_data)
 
 
-async def _response(request: Request, service: QueryService, result: QueryResult) -> Response:
-    # The format is looked at after the execution: clients see the statement's errors first (catalog.md 7.4).
+async def running(request: Request) -> Response:
+    """Which queries of the caller's workspace run on this server."""
+    found = services_of(request).queries.of(context_of(request).scope)
+    views = [
+        RunningView(
+            query_id=one.query_id,
+            endpoint=one.asked.endpoint,
+            started_at=http_text(one.started_ms),
+            statement=one.statement,
+            actor=one.asked.actor,
+        )
+        for one in found
+    ]
+    return reply(RunningList(views))
+
+
+async def cancel(request: Request) -> Response:
+    """Cancel a running query of the caller's workspace."""
+    services_of(request).queries.cancel(context_of(request).scope, request.path_params["query_id"])
+    return no_content()
+
+
+def _ask(request: Request, sql: str, as_of: str | int | None) -> Ask:
+    explain = query_params(request, QueryParams).explain
+    if explain is not None and explain not in EXPLAINS:
+        raise InvalidInput("explain must be one of: plan, analyze")
+    return Ask(sql=sql, as_of=as_of, output=_output(request), explain=explain)
+
+
+async def _answer(request: Request, endpoint: str, ask: Ask, answer: Answerer) -> Response:
+    """Answer a query, unless its client goes: then it is stopped."""
+    context, services = context_of(request), services_of(request)
+    asked = Asked(
+        scope=context.scope,
+        actor=context.author,
+        request_id=context.request_id or None,
+        endpoint=endpoint,
+        sql=ask.sql,
+    )
+    work = answer(services.reader_for(context.scope), context.scope, ask)
+    result = await while_connected(request, services.queries.run(asked, work))
+    # Nobody reads what is said to a client that is gone.
+    return Response(status_code=204) if result is None else _response(request, result)
+
+
+def _output(request: Request) -> Output | None:
+    """How rows are wanted; None when that is said wrongly, which clients hear after the execution (catalog.md 7.4)."""
+    try:
+        return chosen_output(query_params(request, QueryParams).format, request.headers.get("accept"))
+    except InvalidInput:
+        return None
+
+
+def _response(request: Request, result: QueryResult) -> Response:
     output = chosen_output(query_params(request, QueryParams).format, request.headers.get("accept"))
-    headers = {}
+    headers = {QUERY_HEADER: result.query_id}
     if result.manifest_id is not None:
         headers[MANIFEST_HEADER] = result.manifest_id
     if result.truncated:
         headers[TRUNCATED_HEADER] = "true"
         headers["warning"] = f'299 - "result truncated to {result.rows} rows"'
-    return Response(await service.encoded(result, output), headers=headers, media_type=MEDIA[output])
+    return Response(result.body, headers=headers, media_type=MEDIA[output])
 
 
 _ANSWER: Final = (
     "Rows as an Arrow IPC stream, or with `?format=json` (or `Accept: application/json`) as an array of objects "
     f"without null keys. At most {SQL_ROWS_MAX:,} rows: when there were more, the response says "
     "`x-arco-truncated: true`, and an Arrow stream says `arco.truncated` in its schema metadata. "
-    "`x-arco-manifest-id` names the snapshot that was read."
+    "`x-arco-manifest-id` names the snapshot that was read, `x-arco-query-id` the query. A query whose client goes is "
+    "stopped. `explain=plan` or `explain=analyze` answers with rows of `plan_type` and `plan` instead."
 )
 
 ENDPOINTS: Final = (
@@ -87,7 +169,7 @@ ENDPOINTS: Final = (
         request=QueryBody,
         query=QueryParams,
         responses={200: list[dict[str, object]]},
-        errors=(400, 401, 404, 413, 415, 422, 429, 503),
+        errors=(400, 401, 404, 409, 413, 415, 422, 429, 503),
         media=(MEDIA["arrow"], MEDIA["json"]),
     ),
     Endpoint(
@@ -104,7 +186,28 @@ ENDPOINTS: Final = (
         request=DataQueryBody,
         query=QueryParams,
         responses={200: list[dict[str, object]]},
-        errors=(400, 401, 404, 413, 415, 422, 429, 503),
+        errors=(400, 401, 404, 409, 413, 415, 422, 429, 503),
         media=(MEDIA["arrow"], MEDIA["json"]),
+    ),
+    Endpoint(
+        method="GET",
+        path="/queries",
+        handler=running,
+        summary="List running SQL queries",
+        description="The workspace's queries that run on this server. `system.query.history` has those that ended.",
+        tag="query",
+        responses={200: RunningList},
+        errors=(401, 429),
+    ),
+    Endpoint(
+        method="DELETE",
+        path="/queries/{query_id}",
+        handler=cancel,
+        summary="Cancel a running SQL query",
+        description="Whoever asked it gets 409 `query_cancelled`. 404 when no such query runs on this server.",
+        tag="query",
+        responses={204: None},
+        errors=(401, 404, 429),
+        parameters={"query_id": "The id of a running query, from `GET /queries`"},
     ),
 )
