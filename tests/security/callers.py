@@ -34,8 +34,8 @@ async def _who(request: Request) -> Response:
 class Front:
     """One route that only somebody known may ask."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        settings = load("all", environ)
+    def __init__(self, environ: Mapping[str, str], *, role: str = "all") -> None:
+        settings = load(role, environ)
         assert isinstance(settings, Settings), settings
         self.authenticator: Authenticator = authenticator(settings, make_process("memory://", log=SilentLog()))
         self.served = Served([("/api/v1", an_endpoint("/who", _who))], authenticator=self.authenticator)

@@ -66,7 +66,7 @@ class AppParts(msgspec.Struct, kw_only=True):
 def build_app(endpoints: Sequence[Mounted], services: Any, parts: AppParts) -> Starlette:
     """The app that serves `endpoints` with `services`."""
     found = resources(endpoints)
-    audit = parts.audit or AuditTrail(parts.log, parts.clock, parts.ids)
+    audit = parts.audit or AuditTrail(parts.log, parts.clock, parts.ids, registry=parts.registry)
     metrics = AccessMetrics(parts.registry, contract_names=parts.role == "api")
     app = Starlette(
         routes=parts.extra_routes,

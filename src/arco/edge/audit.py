@@ -17,6 +17,7 @@ from arco.core.clock import Clock
 from arco.core.entropy import Ids
 from arco.core.instant import http_text
 from arco.core.log import Log, scrubbed
+from arco.core.metrics import Registry
 from arco.core.scope import Scope
 from arco.domains.access.rows import AUTH_ALLOW, AUTH_DENY, AuditRow
 from arco.edge.audit_minutes import AuditMinutes
@@ -72,9 +73,12 @@ class AuditTrail:
         ids: Ids,
         *,
         actor_key: bytes | None = None,
+        registry: Registry | None = None,
         minutes: AuditMinutes | None = None,
         home: Scope | None = None,
     ) -> None:
+        doc, labels = "Who was let in and who was not", ("mechanism", "result", "reason")
+        self._decisions = registry.counter("auth_decisions_total", doc, labels) if registry is not None else None
         self._log = log.bind(target="audit")
         self._clock = clock
         self._ids = ids
@@ -123,6 +127,9 @@ class AuditTrail:
         fields = {"tenantId": scope.tenant, "workspaceId": scope.workspace} if scope is not None else {}
         resource = scrubbed(event.resource[: 2 * RESOURCE_CHARS_MAX])[:RESOURCE_CHARS_MAX]
         event_id, now_ms = self._ids.ulid(), self._clock.now_ms()
+        if self._decisions is not None:
+            mechanism, _, result = event.action.lower().rpartition("_")
+            self._decisions.series(mechanism, result, event.reason).inc()
         write = self._log.warning if event.denial else self._log.info
         write(
             _NAMES.get(event.action, event.action.lower()),

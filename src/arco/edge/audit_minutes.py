@@ -71,6 +71,7 @@ class AuditMinutes:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+            self._task = None
         self._end_minute()
 
     def _kept_singly(self, scope: Scope, row: AuditRow) -> bool:

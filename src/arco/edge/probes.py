@@ -1,6 +1,5 @@
 """The unauthenticated routes every role serves: health, readiness, version, metrics (catalog.md 4.2)."""
 
-import hmac
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -12,6 +11,7 @@ from arco.edge.endpoint import Endpoint
 from arco.edge.health import DEGRADED, NOT_READY, READY, Health, ReadinessView, ReadyView, StatusView, VersionView
 from arco.edge.process_metrics import observe_process
 from arco.edge.refusals import Forbidden, UnknownPath
+from arco.edge.secrets import SecretSet
 
 Handler = Callable[[Request], Awaitable[Response]]
 _TAG = "operations"
@@ -63,11 +63,12 @@ def metrics_endpoint(registry: Registry, *, secret: str | None = None, elsewhere
     """`/metrics` as Prometheus text: 404 when they are `elsewhere`, 403 without the secret when one is set."""
 
     observe_process(registry)
+    known = SecretSet(secret or "")
 
     async def metrics(request: Request) -> Response:
         if elsewhere:
             raise UnknownPath
-        if secret and not _knows(request, secret):
+        if known and not _knows(request, known):
             raise Forbidden("The metrics secret is missing or wrong; send it as X-Metrics-Secret or as a bearer token")
         return Response(registry.render(), headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
 
@@ -84,10 +85,11 @@ def metrics_endpoint(registry: Registry, *, secret: str | None = None, elsewhere
     )
 
 
-def _knows(request: Request, secret: str) -> bool:
+def _knows(request: Request, known: SecretSet) -> bool:
     given = request.headers.get("x-metrics-secret", "")
     bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-    return any(hmac.compare_digest(offer.strip().encode(), secret.encode()) for offer in (given, bearer))
+    offers = [known.holds(offer.strip()) for offer in (given, bearer)]
+    return any(offers)
 
 
 def _why(found: ReadinessView) -> str:

@@ -115,16 +115,20 @@ class LazyFacts:
             self._give_up(self._gathered.pop(scope).facts, "the process ended before they were written")
 
     async def _run(self) -> None:
-        while self._gathered:
-            await self._clock.sleep_ms(self._linger_ms)
-            now_ms = self._clock.steady_ms()
-            due = [scope for scope, one in self._gathered.items() if one.rests_until_ms <= now_ms]
-            await asyncio.gather(*(self._written(scope) for scope in due))
-        self._task = None
+        try:
+            while self._gathered:
+                await self._clock.sleep_ms(self._linger_ms)
+                now_ms = self._clock.steady_ms()
+                due = [scope for scope, one in self._gathered.items() if one.rests_until_ms <= now_ms]
+                await asyncio.gather(*(self._written(scope) for scope in due))
+        finally:
+            self._task = None
 
     async def _written(self, scope: Scope) -> None:
         """Write what a workspace has gathered; what could not be shown to be written is kept for the next time."""
-        gathered = self._gathered[scope]
+        gathered = self._gathered.get(scope)
+        if gathered is None:
+            return  # somebody else wrote it meanwhile
         async with gathered.turn, self._gate:
             taken, gathered.facts = gathered.facts, []
             try:

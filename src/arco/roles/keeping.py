@@ -39,6 +39,7 @@ def audit_trail(settings: Settings, process: Process, facts: LazyFacts) -> Audit
         process.clock,
         process.ids,
         actor_key=key.encode() if isinstance(key, str) else key,
+        registry=process.registry,
         minutes=AuditMinutes(facts, kind, clock=process.clock, registry=process.registry),
         home=settings.value("ARCO_AUDIT_SCOPE") or settings.scope,
     )

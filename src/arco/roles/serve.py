@@ -40,6 +40,7 @@ _PORT_HELP: Final = "Another server may be running; choose another port with --p
 
 def run(role: str | None, overrides: Mapping[str, str]) -> int:
     """Serve one role, or all of them, until told to stop; the exit code."""
+    _dump_no_core()
     environ = {**os.environ, **overrides}
     settings = load(role or ALL, environ, _read_file)
     if isinstance(settings, Problems):
@@ -59,6 +60,16 @@ def run(role: str | None, overrides: Mapping[str, str]) -> int:
         sys.stderr.write(f"arco: {error}\n{_PORT_HELP}\n")
         return EXIT_PORT
     return run_loop(lambda: _main(settings, process, listeners, environ))
+
+
+def _dump_no_core() -> None:
+    """A crash must not leave the secrets of this process in a file."""
+    try:
+        import resource  # noqa: PLC0415  # not on Windows
+    except ImportError:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _read_file(path: str) -> str:

@@ -17,6 +17,8 @@ WITNESSED_SINCE: Final = 2
 """The fold version since which decisions are witnessed; older commits are replayed as they were folded."""
 
 COMMITTED: Final = "committed"
+WORD_CHARS_MAX: Final = 256
+"""What an envelope says of its author may be anybody's; a row keeps this much of it."""
 
 
 class AccessDomain:
@@ -62,10 +64,10 @@ def _row(unit: Unit, outcome: Outcome, moment: Moment) -> AuditRow | None:
         event_id=moment.decision_ulid,
         occurred_at=moment.now_ms,
         action=CONTROL_STORE_MUTATE if accepted else CONTROL_STORE_DENY,
-        actor=first.actor or first.source,
+        actor=(first.actor or first.source)[:WORD_CHARS_MAX],
         resource=f"{subject.object_type}/{subject.object_id}" if subject is not None else f"event/{unit.unit_id}",
         decision_reason=COMMITTED if accepted else outcome.code or outcome.status,
-        request_id=first.trace_id,
+        request_id=first.trace_id[:WORD_CHARS_MAX] if first.trace_id else None,
         operation=subject.operation if subject is not None else first.event_type,
         object_name=subject.object_name if subject is not None else None,
         snapshot_version=outcome.snapshot_version if accepted else None,
