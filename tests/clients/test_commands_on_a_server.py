@@ -76,8 +76,12 @@ def test_a_table_is_registered_asked_renamed_dropped_and_told_of(terminal: Termi
     terminal.good("catalog", "drop", "shop.raw.purchases")
     history = terminal.document("catalog", "history")
     text = json.dumps(history)
-    for operation in ("catalog_created", "namespace_created", "table_registered", "table_renamed", "table_dropped"):
+    done = ("catalog_created", "namespace_created", "table_registered", "table_renamed", "table_dropped")
+    for operation in done:
         assert operation in text
+    audit = terminal.document("audit", "--action", "control_store_mutate", "--since", "2026-01-01")
+    assert {event["operation"] for event in audit["events"]} >= set(done)
+    assert "table_dropped" in terminal.good("audit", "--limit", "5")
 
 
 def test_what_is_missing_taken_or_misspelt_is_told_with_the_next_step(terminal: Terminal):

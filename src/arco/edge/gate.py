@@ -10,19 +10,24 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from arco.core.errors import Unavailable
+from arco.core.errors import InvalidInput, Unavailable
 from arco.core.scope import InvalidScopeId
+from arco.domains.access.rows import QUERY_DENY
 from arco.edge.addresses import ClientAddresses, client_of, rate_key
-from arco.edge.audit import AuditTrail
+from arco.edge.audit import AuditEvent, AuditTrail
 from arco.edge.auth import Authenticator, Identity
 from arco.edge.context import CONTEXT_KEY, RATE_KEY, REQUEST_ID_KEY, RequestContext
 from arco.edge.endpoint import TEMPLATE_KEY
 from arco.edge.hygiene import BODY_SECONDS_MAX, Headers, limited, single_headers
 from arco.edge.jose import KeysWanted
 from arco.edge.lifecycle import Lifecycle
+from arco.edge.problems import known
 from arco.edge.rates import RateLimits
 from arco.edge.refusals import Draining, Forbidden, MethodNotAllowed, Unauthenticated
 from arco.edge.router import Router
+
+_DENIED: Final = frozenset({"read_only", "unknown_relation"})
+"""Refusals of SQL that the audit log keeps: statements that write, and relations the caller may not see."""
 
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -74,8 +79,28 @@ class Gate:
                 raise Draining
             most = endpoint.body_bytes_max or self._body_bytes_max
             receive = limited(receive, headers, most, seconds=self._body_seconds)
-        response = await endpoint.handler(Request(scope, receive, send))
+        try:
+            response = await endpoint.handler(Request(scope, receive, send))
+        except InvalidInput as refusal:
+            self._note_denial(scope, refusal)
+            raise
         await response(scope, receive, send)
+
+    def _note_denial(self, scope: Scope, refusal: InvalidInput) -> None:
+        """Keep that a caller asked in SQL for what nobody may; a mistake in the wording is no such thing."""
+        reason = known(type(refusal)).error
+        context: RequestContext | None = scope.get(CONTEXT_KEY)
+        if reason not in _DENIED or context is None:
+            return
+        event = AuditEvent(
+            action=QUERY_DENY,
+            actor=context.author,
+            reason=reason,
+            resource=scope["path"],
+            resource_class=scope[TEMPLATE_KEY],
+            request_id=context.request_id,
+        )
+        self._audit.note(context.scope, event)
 
     async def _let_in(self, scope: Scope, headers: Headers) -> None:
         try:
