@@ -20,6 +20,7 @@ from arco.kernel.fold import Change, Domain, NotLoaded, Outcome
 from arco.kernel.manifest import CommitInputs
 from arco.kernel.rooms import Rooms
 from arco.kernel.spec import R, RowKey, TableSpec
+from arco.kernel.workshop import FOLD_VERSION
 
 State = dict[str, dict[RowKey, Any]]
 """Rows by table name and key."""
@@ -113,6 +114,12 @@ class MemoryView:
     def remove(self, table: TableSpec[R], key: RowKey) -> None:
         assert self.get(table, key) is not None, key
         self.delete(table, key)
+
+    def changed_since(self, savepoint: int) -> Iterator[tuple[str, RowKey]]:
+        return ((table, key) for table, key, _ in self._undo[savepoint:])
+
+    def count(self, table: str) -> int:
+        return len(self.state.get(table, {}))
 
     def _change(self, table: str, key: RowKey, row: Any) -> None:
         self._undo.append((table, key, self.state.get(table, {}).get(key)))
@@ -245,7 +252,7 @@ class MemoryWorkspace:
         view = MemoryView(head.state)
         number = int(head.manifest_id) + 1
         version = head.snapshot_version
-        inputs = CommitInputs(now_ms=self.clock.ms, commit_ulid=self.ids.ulid(), fold_version=1, epoch=1)
+        inputs = CommitInputs(now_ms=self.clock.ms, commit_ulid=self.ids.ulid(), fold_version=FOLD_VERSION, epoch=1)
         outcomes = []
         for index, unit in enumerate(units):
             self.submitted.append(unit)

@@ -85,10 +85,19 @@ def http_api() -> str:
     return _page(lines)
 
 
+def protobuf() -> str:
+    """The messages of the transaction routes, as the `.proto` file clients are generated from."""
+    from arco.routes.wire.controlplane import FILE, proto_text
+
+    intro = f"Save this as `{FILE}` to generate a client. Numbers below 1000 are the protocol's, the others ours."
+    return _page(["# Transaction messages", "", intro, "", "```proto", proto_text().rstrip(), "```"])
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "command-line": command_line,
     "http-api": http_api,
     "limits": limits,
+    "protobuf": protobuf,
     "system-tables": system_tables,
     "variables": variables,
 }

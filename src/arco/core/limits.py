@@ -135,3 +135,18 @@ DELTA_RESERVATION_MS: Final = 300_000
 SIGNED_URL_TTL_S: Final = 900
 SIGNED_URL_TTL_S_MAX: Final = 3_600
 """How long a signed URL reads its object, unasked and at most (catalog.md 6): it cannot be taken back."""
+
+TRANSACTION_BODY_BYTES_MAX: Final = 1024 * 1024
+"""Request body of the transaction routes (catalog.md 4.1)."""
+
+TRANSACTION_MUTATIONS_MAX: Final = 500
+"""Changes of one transaction: with their events well below what one unit folds in one go."""
+
+TRANSACTION_HOLDS_MAX: Final = 20_000
+"""Keys one transaction across chains may hold: they are looked at by every other write meanwhile."""
+
+TRANSACTION_HOLD_MS: Final = 30_000
+"""How long a prepared transaction is left to its coordinator before anybody may abort it."""
+
+TRANSACTION_KEY_BYTES_MAX: Final = 1_024
+"""An idempotency key of a transaction: any text that fits a header."""

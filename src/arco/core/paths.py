@@ -101,6 +101,11 @@ def quarantined(domain: str, name: str) -> Key:
     return Key(f"quarantine/{domain}/{name}")
 
 
+def root_transaction(tx_id: str) -> Key:
+    """The record that decides a transaction across chains, and names where its members are visible."""
+    return Key(f"transactions/root/{tx_id}.manifest.json")
+
+
 def delta_staged(table_id: str, ulid: str) -> Key:
     """A staged payload of a Delta commit."""
     return Key(f"{delta_staging(table_id)}{ulid}.json")

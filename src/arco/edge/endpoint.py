@@ -26,7 +26,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     `path` is relative to the prefix the role mounts it under, with `{name}` parameters (one segment each). `request` is
     the struct of the JSON body, `query` the struct of the query parameters (all optional; str, int, bool), `responses`
-    the success bodies by status. `media` are the response media types, `headers` the request headers honoured.
+    the success bodies by status. `media` are the response media types, `request_media` those of the body, `headers` the
+    request headers honoured.
     """
 
     method: str
@@ -41,6 +42,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     media: tuple[str, ...] = ("application/json",)
+    request_media: tuple[str, ...] = ("application/json",)
     public: bool = False
     parameters: Mapping[str, str] = {}
     """Descriptions of path parameters by name."""

@@ -22,6 +22,7 @@ SINGLE: Final = frozenset(
         b"content-type",
         b"host",
         b"idempotency-key",
+        b"x-arco-read-token",
         b"if-match",
         b"origin",
         b"transfer-encoding",

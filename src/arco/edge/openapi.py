@@ -48,6 +48,7 @@ _REASONS: Final = {
 _HEADER_DOCS: Final = {
     "Idempotency-Key": "A UUIDv7. Sending the same key and body again returns the first answer and changes nothing.",
     "If-Match": "The `ETag` the change is based on; 412 when somebody changed the object since.",
+    "X-Arco-Read-Token": "The `read_token` of a receipt: answers from exactly the state that it names.",
     "If-None-Match": "An `ETag` you already have; 304 when it is still current.",
 }
 
@@ -126,7 +127,10 @@ class _Schemas:
 
 
 def _schema_of(type_: type) -> dict[str, Any]:
-    """The schema of a type msgspec does not know: `object` is any JSON."""
+    """The schema of a type msgspec does not know: its own `json_schema`, and `object` is any JSON."""
+    own: dict[str, Any] | None = getattr(type_, "json_schema", None)
+    if own is not None:
+        return own
     if type_ is object:
         return {"description": "Any JSON value."}  # msgspec takes an empty schema for none
     raise NotImplementedError(type_)
@@ -152,7 +156,9 @@ def _operation(endpoint: Endpoint, path: str, schemas: _Schemas) -> dict[str, An
     if parameters:
         operation["parameters"] = parameters
     if endpoint.request is not None:
-        content = {"application/json": {"schema": schemas.of(endpoint.request)}}
+        content = {
+            media: {"schema": _body_schema(media, endpoint.request, schemas)} for media in endpoint.request_media
+        }
         operation["requestBody"] = {"required": True, "content": content}
     operation["responses"] = {**_answers(endpoint, schemas), **_problems(endpoint)}
     if endpoint.public:

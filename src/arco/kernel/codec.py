@@ -20,6 +20,7 @@ _TYPES: Final = {
     "utf8": pa.string(),
     "int64": pa.int64(),
     "int32": pa.int32(),
+    "uint32": pa.uint32(),
     "bool": pa.bool_(),
     "float32": pa.float32(),
     "float64": pa.float64(),

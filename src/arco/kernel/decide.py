@@ -5,6 +5,7 @@ never turns into a "yes" when somebody folds the unit again (architecture.md, "O
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -25,6 +26,7 @@ from arco.kernel.fold import (
     UnsupportedEvent,
     Witness,
 )
+from arco.kernel.holds import HELD, holder_of
 from arco.kernel.manifest import CommitInputs
 from arco.kernel.records import (
     COMMITS,
@@ -39,7 +41,13 @@ from arco.kernel.records import (
 from arco.kernel.rooms import Rooms
 from arco.kernel.working import WorkingView
 
-UNSUPPORTED = "unsupported"
+UNSUPPORTED: Final = "unsupported"
+
+EVENT_INDEX: Final = "event"
+"""The detail of a refusal that says which event of a unit was refused, counted from 0."""
+
+_NAMES_EVENTS: Final = 3
+"""The fold version from which on refusals of units of several events say which one it was."""
 
 
 class UnitContext(msgspec.Struct, frozen=True):
@@ -112,21 +120,37 @@ def _decided(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms
         decision = _derived(view, unit, savepoint, domains) or decision
     if isinstance(decision, Outcome):
         return decision
+    if isinstance(decision, Accepted) and (holder := holder_of(view, savepoint)):
+        sentence = "what it changes is held by a transaction that is not decided yet; try again"
+        decision = Rejected(HELD, sentence, {"tx_id": holder}, final=False)
     if isinstance(decision, Rejected):
         return _outcome(unit, context, "rejected", decision)
-    return Outcome(
+    outcome = Outcome(
         unit_id=unit.unit_id,
         status="accepted",
         subject=decision.subject,
         manifest_id=context.manifest_id,
         snapshot_version=context.snapshot_version + (1 if decision.subject else 0),
     )
+    # The unit's own subject is recorded with its outcome; here are the other things it changed.
+    others = {other.object_id: other for other in decision.also}
+    for object_id, other in others.items():
+        if decision.subject is not None and object_id != decision.subject.object_id:
+            _record_object(view, unit, other, (outcome, context))
+    return outcome
 
 
 def _folded(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms) -> Accepted | Rejected | Outcome:
-    fold_context = FoldContext(context.inputs.now_ms, context.inputs.fold_version)
+    fold_context = FoldContext(
+        context.inputs.now_ms,
+        context.inputs.fold_version,
+        context.manifest_id,
+        _decision_ulid(context),
+        context.snapshot_version + 1,
+    )
     subject: Subject | None = None
-    for event in unit.events:
+    also: list[Subject] = []
+    for index, event in enumerate(unit.events):
         domain = domains.get(event.event_type)
         try:
             if domain is None:
@@ -141,9 +165,15 @@ def _folded(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms)
         except Exception as error:  # noqa: BLE001  # see `_failed`
             return _failed(unit, error)
         if isinstance(decision, Rejected):
-            return decision
+            named = len(unit.events) > 1 and fold_context.fold_version >= _NAMES_EVENTS
+            return _at_event(decision, index) if named else decision
+        also.extend((*decision.also, *((decision.subject,) if decision.subject else ())))
         subject = decision.subject or subject
-    return Accepted(subject)
+    return Accepted(subject, tuple(also))
+
+
+def _at_event(no: Rejected, index: int) -> Rejected:
+    return msgspec.structs.replace(no, details={**no.details, EVENT_INDEX: str(index)})
 
 
 def _derived(view: WorkingView, unit: Unit, savepoint: int, domains: Rooms) -> Outcome | None:
@@ -213,7 +243,8 @@ def _record(view: WorkingView, unit: Unit, outcome: Outcome, context: UnitContex
         ),
     )
     claim = unit.claim
-    keeps = outcome.status == "accepted" or (outcome.status == "rejected" and outcome.final)
+    refused = outcome.status == "rejected" and outcome.final
+    keeps = outcome.status == "accepted" or (refused and claim is not None and claim.refusals)
     if claim is not None and keeps and not outcome.replayed:
         view.put(
             IDEMPOTENCY,
@@ -256,18 +287,23 @@ def _record_history(view: WorkingView, unit: Unit, outcome: Outcome, context: Un
             actor=actor,
         ),
     )
+    _record_object(view, unit, subject, (outcome, context))
+
+
+def _record_object(view: WorkingView, unit: Unit, subject: Subject, decided: tuple[Outcome, UnitContext]) -> None:
+    outcome, context = decided
     view.put(
         OBJECT_HISTORY,
         ObjectHistoryRow(
             object_id=subject.object_id,
             snapshot_version=outcome.snapshot_version,
-            commit_ulid=commit_ulid,
+            commit_ulid=_decision_ulid(context),
             published_at=context.inputs.now_ms,
             operation=subject.operation,
             object_type=subject.object_type,
             object_name=subject.object_name,
             manifest_id=context.manifest_id,
-            actor=actor,
+            actor=unit.events[0].source,
         ),
     )
 

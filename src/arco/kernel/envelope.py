@@ -16,11 +16,15 @@ from arco.core.ids import is_ulid
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An idempotency key a unit claims as it is folded: same operation, key and request give one outcome."""
+    """An idempotency key a unit claims as it is folded: same operation, key and request give one outcome.
+
+    With `refusals` False a refused unit leaves the key free, whatever it was refused for.
+    """
 
     operation: str
     key_hash: str
     request_hash: str
+    refusals: bool = True
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

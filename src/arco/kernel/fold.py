@@ -74,10 +74,17 @@ class DerivedView(View, Protocol):
 
 
 class FoldContext(msgspec.Struct, frozen=True):
-    """Every input of a fold that is not in the event; recorded in the commit."""
+    """Every input of a fold that is not in the event; all of it is recorded in the commit.
+
+    `manifest_id` is the manifest the unit will be visible at, `commit_ulid` names its entry in history if it gets one,
+    and `snapshot_version` is that entry's.
+    """
 
     now_ms: int
     fold_version: int
+    manifest_id: str = ""
+    commit_ulid: str = ""
+    snapshot_version: int = 0
 
 
 class Subject(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,9 +97,13 @@ class Subject(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The event is a fact. `subject` None means it changed nothing and leaves no trace in history."""
+    """The event is a fact. `subject` None means it changed nothing and leaves no trace in history.
+
+    `also` are further things it changed: their histories show it, the workspace's shows the subject.
+    """
 
     subject: Subject | None = None
+    also: tuple[Subject, ...] = ()
 
 
 class Rejected(msgspec.Struct, frozen=True):

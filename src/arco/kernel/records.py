@@ -70,6 +70,15 @@ class IdempotencyRow(Row, frozen=True, kw_only=True, gc=False):
     claimed_at: int
 
 
+class HeldKeyRow(Row, frozen=True, kw_only=True, gc=False):
+    """A key, or all keys that begin with it, that a transaction under way read or will write."""
+
+    table: str
+    prefix_json: str
+    tx_id: str
+    writes: bool
+
+
 COMMITS: Final = TableSpec(
     "commits",
     CommitRow,
@@ -82,8 +91,10 @@ OBJECT_HISTORY: Final = TableSpec(
 )
 OUTCOMES: Final = TableSpec("outcomes", OutcomeRow, key=("unit_id",), domain=KERNEL_DOMAIN)
 IDEMPOTENCY: Final = TableSpec("idempotency_keys", IdempotencyRow, key=("operation", "key_hash"), domain=KERNEL_DOMAIN)
+HELD_KEYS: Final = TableSpec("held_keys", HeldKeyRow, key=("table", "prefix_json", "tx_id"), domain=KERNEL_DOMAIN)
+"""What units may not change until the transaction that holds it is decided (`kernel.holds`)."""
 
-KERNEL_TABLES: Final = (COMMITS, OBJECT_HISTORY, OUTCOMES, IDEMPOTENCY)
+KERNEL_TABLES: Final = (COMMITS, OBJECT_HISTORY, OUTCOMES, IDEMPOTENCY, HELD_KEYS)
 
 
 def all_specs(domains: Sequence[Domain]) -> dict[str, TableSpec[Any]]:

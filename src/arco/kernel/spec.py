@@ -1,8 +1,8 @@
 """Tables declared once: a row struct and its key; schema, codec, SQL view and docs derive from it.
 
 Pure: no Arrow here (`kernel.codec` turns a spec into an Arrow schema). Field types are `str`, `int` (Int64),
-`Int32`, `Float32`, `bool`, and each of them `| None`. Key fields are `str` or `int` and never null; keys order
-by field, text by UTF-8 bytes (which is code-point order).
+`Int32`, `Uint32`, `Float32`, `bool`, and each of them `| None`. Key fields are `str` or `int` and never null; keys
+order by field, text by UTF-8 bytes (which is code-point order).
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar, get_args, get_origin
 import msgspec
 
 Int32 = Annotated[int, "int32"]
+Uint32 = Annotated[int, "uint32"]
 Float32 = Annotated[float, "float32"]
 
 RowKey = tuple[str | int, ...]
@@ -28,7 +29,7 @@ _KINDS: Final[dict[Any, str]] = {str: "utf8", int: "int64", bool: "bool", float:
 
 
 class FieldSpec(msgspec.Struct, frozen=True):
-    """One column: its name, its kind (`utf8 int64 int32 bool float32 float64`), and nullability."""
+    """One column: its name, its kind (`utf8 int64 int32 uint32 bool float32 float64`), and nullability."""
 
     name: str
     kind: str

@@ -59,6 +59,10 @@ class WorkingView:
         """A mark to roll back to."""
         return len(self._journal)
 
+    def changed_since(self, savepoint: int) -> Iterator[tuple[str, RowKey]]:
+        """Table and key of every change made after the mark, in order."""
+        return ((table, key) for table, key, *_ in self._journal[savepoint:])
+
     def rollback(self, savepoint: int) -> None:
         """Undo every change made after the mark."""
         while len(self._journal) > savepoint:

@@ -29,7 +29,7 @@ from arco.kernel.spec import RowKey
 from arco.kernel.state import KEYS_SUFFIX, ChainState, Loaded
 from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure
 
-FOLD_VERSION: Final = 2
+FOLD_VERSION: Final = 3
 """What folding means: 2 since decisions are witnessed (audit). Recorded in every commit, so that old ones replay."""
 
 _SCATTER_SEGMENTS: Final = 32

@@ -32,6 +32,7 @@ SOURCES: Final[Mapping[str, str]] = {
     "system.catalog.tables": "tables",
     "system.catalog.columns": "columns",
     "system.catalog.commits": "commits",
+    "system.catalog.transactions": "transactions",
     "system.lineage.edges": "lineage_edges",
     "system.access.audit": "audit",
     "system.query.history": "query_history",

@@ -15,6 +15,8 @@ from arco.domains.catalog.queries import get_table
 from arco.domains.catalog.rows import TableRow
 from arco.domains.delta.commands import Clerk, finish_overdue
 from arco.domains.lineage.index_cache import IndexCache
+from arco.domains.transactions.commands import Clerk as TransactionClerk
+from arco.domains.transactions.root_commands import finish_overdue as finish_overdue_transactions
 from arco.edge.addresses import ClientAddresses
 from arco.edge.app import AppParts, Mounted, build_app
 from arco.edge.auth import Authenticator, DebugHeaders, DevelopmentScope
@@ -171,6 +173,17 @@ def make_repairs(settings: Settings, process: Process, services: ApiServices) ->
             )
         )
 
+    async def root_transactions(scope: Scope) -> int:
+        clerk = TransactionClerk(
+            desk=services.desk_for(scope),
+            reader=services.reader_for(scope),
+            clock=process.clock,
+            ids=process.ids,
+            scope=scope,
+            source=REPAIRER,
+        )
+        return await finish_overdue_transactions(clerk, services.store_for(scope))
+
     def scopes() -> list[Scope]:
         asked = services.reader_for.made if isinstance(services.reader_for, PerScope) else []
         own = settings.scope
@@ -178,7 +191,7 @@ def make_repairs(settings: Settings, process: Process, services: ApiServices) ->
 
     return Repairs(
         scopes,
-        [delta_commits],
+        [delta_commits, root_transactions],
         clock=process.clock,
         log=process.log,
         interval_ms=settings.value("ARCO_UNFINISHED_INTERVAL_SECS") * 1000,

@@ -29,6 +29,7 @@ from arco.domains.delta.fold import DeltaDomain
 from arco.domains.lineage.fold import LineageDomain
 from arco.domains.query_log.fold import QueryLogDomain
 from arco.domains.search.fold import SearchDomain
+from arco.domains.transactions.fold import TransactionsDomain
 from arco.kernel.cache import ObjectCache, ScopedCache
 from arco.kernel.chain import CATALOG_CHAIN, Chain
 from arco.kernel.loader import Loader
@@ -56,7 +57,8 @@ NAMED: Final = (CATALOGS, NAMESPACES, TABLES)
 
 def domains() -> tuple[Any, ...]:
     """The domains of the compactor's chain."""
-    return (CatalogDomain(), DeltaDomain(), LineageDomain(), AccessDomain(), QueryLogDomain(), SearchDomain())
+    facts = (CatalogDomain(), DeltaDomain(), LineageDomain(), AccessDomain(), QueryLogDomain())
+    return (*facts, TransactionsDomain(facts), SearchDomain())
 
 
 class Process(msgspec.Struct, kw_only=True):

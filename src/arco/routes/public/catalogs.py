@@ -12,6 +12,7 @@ from arco.routes.public.clerks import (
     CHANGE_ERRORS,
     DROP_ERRORS,
     READ_ERRORS,
+    READ_HEADERS,
     clerk_of,
     cursor_after,
     etag_of,
@@ -98,7 +99,7 @@ routes = [
         query=PageQuery,
         responses={200: CatalogListView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="GET",
@@ -108,7 +109,7 @@ routes = [
         tag="catalogs",
         responses={200: CatalogView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="PATCH",

@@ -15,8 +15,10 @@ from arco.edge.codec import conditional, reply
 from arco.edge.context import context_of, desk_of, services_of
 from arco.edge.pages import EncodedPage, PageRequest, next_cursor, page_request
 from arco.kernel.reading import Snapshot
+from arco.routes.public.read_tokens import snapshot_of_token
 
 READ_ERRORS: Final = (400, 404)
+READ_HEADERS: Final = ("If-None-Match", "X-Arco-Read-Token")
 CREATE_ERRORS: Final = (400, 404, 409, 422)
 CHANGE_ERRORS: Final = (400, 404, 409, 412, 422)
 DROP_ERRORS: Final = (400, 404, 409, 412)
@@ -37,7 +39,10 @@ def clerk_of(request: Request) -> Clerk:
 
 
 async def head_of(request: Request) -> Snapshot | None:
-    """The newest snapshot of the request's workspace."""
+    """The newest snapshot of the request's workspace, or the one its read token pins."""
+    snapshot = await snapshot_of_token(request)
+    if snapshot is not None:
+        return snapshot
     return await services_of(request).reader_for(context_of(request).scope).head()
 
 
@@ -60,6 +65,10 @@ async def pinned(request: Request) -> tuple[Snapshot | None, PageRequest]:
     services = services_of(request)
     scope = context_of(request).scope
     page = page_request(request, services, scope)
+    if page.manifest_id is None:
+        snapshot = await snapshot_of_token(request)
+        if snapshot is not None:
+            return snapshot, page
     return await queries.pinned(services.reader_for(scope), page.manifest_id), page
 
 

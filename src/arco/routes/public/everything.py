@@ -15,9 +15,11 @@ from arco.routes.public import (
     namespaces,
     outcomes,
     query,
+    root_transactions,
     schemas,
     search,
     tables,
+    transactions,
 )
 
 API_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -33,6 +35,8 @@ API_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *lineage.routes,
     *browser.routes,
     *delta.routes,
+    *transactions.routes,
+    *root_transactions.routes,
     *query.ENDPOINTS,
     *outcomes.routes,
 )

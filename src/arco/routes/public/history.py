@@ -9,7 +9,7 @@ from arco.edge.codec import query_params
 from arco.edge.endpoint import Endpoint
 from arco.edge.pages import PageQuery, PageRequest
 from arco.kernel.reading import Snapshot
-from arco.routes.public.clerks import READ_ERRORS, cursor_after, listed, pinned
+from arco.routes.public.clerks import READ_ERRORS, READ_HEADERS, cursor_after, listed, pinned
 from arco.routes.public.views import HistoryView, history_entry
 
 
@@ -82,7 +82,7 @@ routes = [
         query=HistoryQuery,
         responses={200: HistoryView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="GET",
@@ -93,7 +93,7 @@ routes = [
         query=PageQuery,
         responses={200: HistoryView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="GET",
@@ -104,7 +104,7 @@ routes = [
         query=PageQuery,
         responses={200: HistoryView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="GET",
@@ -115,6 +115,6 @@ routes = [
         query=PageQuery,
         responses={200: HistoryView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
 ]

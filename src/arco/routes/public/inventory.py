@@ -7,7 +7,7 @@ from starlette.responses import Response
 from arco.core.instant import http_text
 from arco.domains.catalog import queries
 from arco.edge.endpoint import Endpoint
-from arco.routes.public.clerks import head_of, listed
+from arco.routes.public.clerks import READ_HEADERS, head_of, listed
 
 
 class InventoryCountsView(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ routes = [
         summary="Count the objects of the workspace",
         tag="catalogs",
         responses={200: InventoryView, 304: None},
-        errors=(404,),
-        headers=("If-None-Match",),
+        errors=(400, 404),
+        headers=READ_HEADERS,
     )
 ]

@@ -15,6 +15,7 @@ from arco.routes.public.clerks import (
     CREATE_ERRORS,
     DROP_ERRORS,
     READ_ERRORS,
+    READ_HEADERS,
     clerk_of,
     cursor_after,
     etag_of,
@@ -120,7 +121,7 @@ routes = [
         query=PageQuery,
         responses={200: TableListView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="GET",
@@ -130,7 +131,7 @@ routes = [
         tag="namespaces",
         responses={200: TableView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="PUT",

@@ -11,6 +11,7 @@ from arco.edge.pages import PageQuery
 from arco.routes.public.clerks import (
     DROP_ERRORS,
     READ_ERRORS,
+    READ_HEADERS,
     clerk_of,
     cursor_after,
     etag_of,
@@ -82,7 +83,7 @@ routes = [
         query=PageQuery,
         responses={200: NamespaceListView, 304: None},
         errors=(400,),
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="GET",
@@ -92,7 +93,7 @@ routes = [
         tag="namespaces",
         responses={200: NamespaceView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="DELETE",

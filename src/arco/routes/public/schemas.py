@@ -16,6 +16,7 @@ from arco.routes.public.clerks import (
     CREATE_ERRORS,
     DROP_ERRORS,
     READ_ERRORS,
+    READ_HEADERS,
     clerk_of,
     cursor_after,
     etag_of,
@@ -115,7 +116,7 @@ routes = [
         query=PageQuery,
         responses={200: SchemaListView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="GET",
@@ -125,7 +126,7 @@ routes = [
         tag="schemas",
         responses={200: SchemaView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="PATCH",

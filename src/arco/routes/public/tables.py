@@ -21,6 +21,7 @@ from arco.routes.public.clerks import (
     CREATE_ERRORS,
     DROP_ERRORS,
     READ_ERRORS,
+    READ_HEADERS,
     clerk_of,
     cursor_after,
     etag_of,
@@ -178,7 +179,7 @@ routes = [
         query=TableListQuery,
         responses={200: SchemaTableListView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="GET",
@@ -189,7 +190,7 @@ routes = [
         query=TableQuery,
         responses={200: SchemaTableView, 304: None},
         errors=READ_ERRORS,
-        headers=("If-None-Match",),
+        headers=READ_HEADERS,
     ),
     Endpoint(
         method="PATCH",

@@ -1,0 +1,1 @@
+"""Transactions: many changes that are one fact, within a chain and across chains."""

@@ -1,0 +1,44 @@
+"""What a read token reads: exactly the manifests it names, and nothing newer (catalog.md 4.12, reliability R-23).
+
+`catalog:{manifest}` is the receipt of a catalog transaction, `root:{tx}` that of a transaction across chains: its
+record pins the manifest of each member, and it is not readable before the record does. A request carries a token in the
+header `X-Arco-Read-Token` (ours: the protocol issues tokens and names no header).
+"""
+
+import re
+from typing import Final
+
+from starlette.requests import Request
+
+from arco.core.errors import InvalidInput, NotFound
+from arco.core.ids import is_ulid
+from arco.domains.transactions.root import read_record, readable
+from arco.edge.context import context_of, services_of
+from arco.kernel.reading import Snapshot
+
+HEADER: Final = "x-arco-read-token"
+
+_MANIFEST: Final = re.compile(r"[0-9]{20}\Z")
+_CATALOG: Final = "catalog"
+_ROOT: Final = "root"
+
+
+async def snapshot_of_token(request: Request) -> Snapshot | None:
+    """The snapshot a request's token pins, None when it carries none. Raises `InvalidInput`, `NotFound`."""
+    token = request.headers.get(HEADER, "").strip()
+    if not token:
+        return None
+    kind, _, name = token.partition(":")
+    services, scope = services_of(request), context_of(request).scope
+    if kind == _ROOT and is_ulid(name):
+        record = readable(await read_record(services.store_for(scope), name), name)
+        member = record.domains.get(_CATALOG)
+        if member is None:
+            raise NotFound(f"root transaction {name} has no part in the catalog")
+        name = member.manifest_id
+    elif kind != _CATALOG or not _MANIFEST.match(name):
+        raise InvalidInput("X-Arco-Read-Token must be catalog:{manifest id} or root:{transaction id}")
+    snapshot = await services.reader_for(scope).at_manifest(name)
+    if snapshot is None:
+        raise NotFound(f"manifest {name} is not readable: it was never made, or its retention has ended")
+    return snapshot

@@ -1,0 +1,1 @@
+"""Message formats of routes that are not JSON alone."""
