@@ -110,7 +110,7 @@ class GcsWire:
                 method,
                 target,
                 headers=sent,
-                data=body if len(body) <= INLINE_BYTES_MAX else io.BytesIO(body),
+                data=(body if len(body) <= INLINE_BYTES_MAX else io.BytesIO(body)) if body else None,
                 timeout=silence,
                 allow_redirects=False,
             ) as response:
