@@ -111,6 +111,7 @@ SUCCESSES: list[tuple[str, str, int, dict[str, Any]]] = [
     ("GET", "/namespaces/sales/tables/t", 200, {}),
     ("PUT", "/namespaces/sales/tables/t", 200, {"json": {"description": "d"}}),
     ("DELETE", "/namespaces/sales/tables/t", 204, {}),
+    ("GET", "/search", 200, {"params": {"q": "orders"}}),
     ("GET", "/history", 200, {"params": {"limit": 3}}),
     ("GET", "/audit", 200, {"params": {"limit": 2}}),
     ("POST", "/lineage/edges", 201, {"json": {"edges": [{"source_id": "b", "target_id": "c"}]}}),
