@@ -67,7 +67,7 @@ def postgres(folder: Path) -> Iterator[str | None]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-    control = [f"{program}/pg_ctl", "-D", data, "-w"]
+    control: list[Any] = [f"{program}/pg_ctl", "-D", data, "-w"]
     subprocess.run(
         [*control, "-o", options, "-l", data / "log", "start"], check=True, stdout=subprocess.DEVNULL, **other
     )
