@@ -100,12 +100,14 @@ async def test_23_a_caller_that_holds_the_lock_may_publish_and_its_token_becomes
     assert json.loads((await heads(world))[newest])["epoch"] == 4
 
 
-@pytest.mark.parametrize("case", ["missing", "expired", "another", "unreadable"])
+@pytest.mark.parametrize("case", ["missing", "expired", "another", "of_the_future", "unreadable"])
 async def test_23_a_lock_that_is_missing_expired_or_another_s_is_stale_and_the_head_stays(world, case):
     if case == "expired":
         await locked(world, 4, "2020-01-01T00:00:00Z")
     elif case == "another":
         await locked(world, 5)
+    elif case == "of_the_future":
+        await locked(world, 3)
     elif case == "unreadable":
         await planted(world, LOCK, b"{")
     before = await heads(world)

@@ -48,6 +48,8 @@ async def test_a_unit_of_several_events_is_all_or_nothing(machine: Machine) -> N
     done = await machine.submit(unit)
     assert done.outcomes[0].status == "rejected"
     assert ("g", "new") not in await machine.rows()
+    snapshot = await machine.reader().head()
+    assert snapshot is not None and snapshot.count(PAIRS) == 1
 
 
 async def test_each_caller_of_a_group_gets_its_own_outcome_from_one_commit(machine: Machine) -> None:

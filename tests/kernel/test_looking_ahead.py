@@ -95,3 +95,27 @@ def test_a_fast_store_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_prepared_on_a_manifest_that_lost_is_committed_all_the_same() -> None:
     done, published, _ = simulated(_story(ROUND_S, 2, 40), random.Random(3))
     assert done > 500 and published > 50
+
+
+async def _prepares_badly() -> int:
+    store = SlowStore(MemoryStore(), ROUND_S)
+    machine = _machine(store, 1)
+    prepare = machine.compactor._prepare
+    failures = 0
+
+    async def failing(parent: Any, batch: Any) -> Any:
+        nonlocal failures
+        failures += 1
+        if failures % 2:
+            raise RuntimeError("something is wrong with this batch")
+        return await prepare(parent, batch)
+
+    machine.compactor._prepare = failing  # type: ignore[method-assign]  # a batch that cannot be prepared
+    done = await _load([machine], 20)
+    await machine.compactor.stop()
+    assert len(await machine.rows()) == done
+    return failures
+
+
+def test_a_batch_that_could_not_be_prepared_is_committed_the_ordinary_way() -> None:
+    assert simulated(_prepares_badly(), random.Random(5)) > 10

@@ -1,9 +1,9 @@
 """Seeded defects: what the simulation is worth is what it catches (reliability.md 6).
 
 A defect is data: small edits of production functions, each an `old` text that occurs exactly once in the function and
-the `new` one, the function's own indentation taken away. It is applied by compiling the edited source and swapping the function's code, so that every reference to
-the function is defective for the length of a block. An edit that no longer fits raises `StaleDefect`: a defect that
-cannot be applied proves nothing.
+the `new` one, the function's own indentation taken away. It is put in by compiling the edited source and swapping the
+function's code, so that every reference to the function is defective for the length of a block. An edit that no longer
+fits raises `StaleDefect`: a defect that cannot be put in proves nothing.
 """
 
 import ast
@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
-from arco.sim.schedule import Verdict, run_schedule
+from arco.sim.schedule import run_schedule
+from arco.sim.swarm import PROFILES
 
 SCHEDULES: Final = "schedules"
 """`killed_by` of a defect that random schedules find."""
@@ -43,7 +44,6 @@ class Defect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     says: str
     edits: tuple[Edit, ...]
     killed_by: str = SCHEDULES
-    profile: str = "swarm"
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,7 +83,7 @@ def first_kill(defect: Defect, seeds: Sequence[int]) -> Killed | None:
     """The first of these schedules that notices the defect."""
     with applied(defect):
         for seed in seeds:
-            verdict: Verdict = run_schedule(seed, defect.profile)
+            verdict = run_schedule(seed, PROFILES[seed % len(PROFILES)])
             if not verdict.fine:
                 return Killed(seed, verdict.violations[0])
     return None

@@ -67,6 +67,7 @@ class ChainMonitor:
         self.reach: dict[int, frozenset[str]] = {}
         self.pointers: dict[str, int] = {}
         self.claims: dict[tuple[str, str], tuple[str, str, str]] = {}
+        self.first: dict[tuple[str, str], Folded] = {}
         self.ghosts = 0
 
     # --- what is stored -----------------------------------------------------------------------------------------------
@@ -170,6 +171,11 @@ class ChainMonitor:
             if known is not None:
                 self._broken("R-14", f"{unit.outcome.unit_id} is folded by {known.number} and {manifest.number}")
             self.units[unit.outcome.unit_id] = Folded(manifest.number, unit)
+            if unit.outcome.status == "unsupported":
+                self._broken("R-04", f"{unit.outcome.unit_id} was decided by a build that does not know it")
+            claim = unit.events[0].claim
+            if claim is not None and not unit.outcome.replayed and unit.outcome.status in ("accepted", "rejected"):
+                self.first.setdefault((claim.operation, claim.key_hash), Folded(manifest.number, unit))
 
     def _pointer(self, key: str, held: Held) -> None:
         pointer = decode_pointer(held.body)
@@ -228,6 +234,11 @@ class ChainMonitor:
 
     def _claimed(self, outcome: Outcome, claim: tuple[str, str]) -> None:
         answer = (outcome.status, outcome.code, outcome.manifest_id)
+        first = self.first.get(claim)
+        if outcome.code != "idempotency_mismatch" and first is not None and first.number != int(outcome.manifest_id):
+            self._broken(
+                "R-11", f"the key {claim} took effect in {first.number}, its answer says {outcome.manifest_id}"
+            )
         before = self.claims.setdefault(claim, answer)
         if before != answer and outcome.code != "idempotency_mismatch":
             self._broken("R-11", f"the key {claim} was answered {before} and {answer}")

@@ -7,11 +7,12 @@ R-12).
 
 import asyncio
 import random
+from collections.abc import Iterator
 from typing import Any, Final
 
 from arco.core import paths
 from arco.core.scope import Scope
-from arco.kernel.envelope import decode_units
+from arco.kernel.envelope import Unit, decode_units
 from arco.kernel.reader import ChainSnapshot
 from arco.kernel.verify import Verifier
 from arco.kernel.workshop import Workshop
@@ -264,7 +265,9 @@ class World:
         self.violations.found.extend(f"R-29: {text}" for text in self._lost_errors())
 
     async def _folded(self, scope: Scope) -> None:
-        """Whatever is in the ledger has an outcome once it is submitted again (R-24, P7)."""
+        """Whatever is in the ledger has an outcome once it is submitted again, and nothing else has (R-24, P7)."""
+        for unit_id in self._invented(scope):
+            self.violations.add("R-24", f"{unit_id} is folded and is not in the ledger")
         lost = self._unfolded(scope)
         if not lost:
             return
@@ -277,15 +280,24 @@ class World:
 
     def _unfolded(self, scope: Scope) -> dict[str, str]:
         """Units that are in the ledger and have no outcome, and where they lie."""
-        prefix = f"{scope.prefix}ledger/"
         known = self.seen(scope).monitor.units
         return {
             unit.unit_id: key[len(scope.prefix) :]
-            for key in sorted(self.bucket.objects)
-            if key.startswith(prefix)
-            for unit in decode_units(self.bucket.objects[key].body, key[-31:-5])
+            for key, unit in self._ledger(scope)
             if unit.unit_id not in known and unit.events[0].event_type != UNHEARD_OF
         }
+
+    def _invented(self, scope: Scope) -> list[str]:
+        """Units that have an outcome and are not in the ledger."""
+        recorded = {unit.unit_id for _, unit in self._ledger(scope)}
+        return sorted(self.seen(scope).monitor.units.keys() - recorded)
+
+    def _ledger(self, scope: Scope) -> Iterator[tuple[str, Unit]]:
+        prefix = f"{scope.prefix}ledger/"
+        for key in sorted(self.bucket.objects):
+            if key.startswith(prefix):
+                for unit in decode_units(self.bucket.objects[key].body, key[-31:-5]):
+                    yield key, unit
 
     async def _at_rest(self) -> None:
         """Chains are merged and pointers at the head; compactors end when they are asked to."""
