@@ -239,3 +239,17 @@ async def test_what_the_log_line_says_is_what_the_table_keeps(guarded):
         (event,) = await events(api, action="AUTH_DENY")
     assert (event["event_id"], event["decision_reason"]) == (line["eventId"], line["decisionReason"])
     assert json.dumps(event).count("nonsense") == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [("DROP TABLE system.catalog.tables", "read_only"), ("SELECT * FROM system.secret.rows", "unknown_relation")],
+)
+async def test_sql_that_asks_for_what_nobody_may_is_kept_without_its_text(guarded, sql, reason):
+    async with guarded.client(a_token("eve")) as api:
+        await a_table(api)
+        assert (await api.post("/query", json={"sql": sql})).status_code == 400
+        await written(guarded)
+        (event,) = await events(api, action="QUERY_DENY")
+    assert (event["actor"], event["decision_reason"], event["resource"]) == (actor("eve"), reason, "/api/v1/query")
+    assert sql not in json.dumps(guarded.records)

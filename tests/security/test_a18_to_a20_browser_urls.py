@@ -38,7 +38,7 @@ async def minted(api: httpx.AsyncClient, paths: list[str], **fields: object) -> 
     return await api.post("/browser/urls", json={"domain": "catalog", "paths": paths, **fields})
 
 
-async def test_38_a_minted_url_is_read_without_credentials_and_shows_the_row(world: World, api: httpx.AsyncClient):
+async def test_a18_38_a_minted_url_is_read_without_credentials_and_shows_the_row(world: World, api: httpx.AsyncClient):
     paths = await readable(api)
     answer = await minted(api, paths)
     assert answer.status_code == 200 and answer.headers["cache-control"] == "no-store"
@@ -52,7 +52,7 @@ async def test_38_a_minted_url_is_read_without_credentials_and_shows_the_row(wor
     assert [record["resource"] for record in world.audit("URL_MINT_ALLOW")] == [f"browser/urls:catalog:{len(paths)}"]
 
 
-async def test_36_times_are_capped_and_no_bad_path_leaves_a_url(api: httpx.AsyncClient):
+async def test_a18_36_times_are_capped_and_no_bad_path_leaves_a_url(api: httpx.AsyncClient):
     paths = await readable(api)
     assert (await minted(api, paths)).json()["ttl_seconds"] == 900
     assert (await minted(api, paths, ttl_seconds=999_999)).json()["ttl_seconds"] == 3600
@@ -62,7 +62,7 @@ async def test_36_times_are_capped_and_no_bad_path_leaves_a_url(api: httpx.Async
     assert problem(refused)[:2] == (403, "FORBIDDEN") and "http" not in refused.text
 
 
-async def test_37_commits_are_read_in_sql_only_and_an_empty_workspace_has_no_files(api: httpx.AsyncClient):
+async def test_a18_37_commits_are_read_in_sql_only_and_an_empty_workspace_has_no_files(api: httpx.AsyncClient):
     refused = await minted(api, ["snapshots/catalog/commits/00000000000000000001-x.parquet"])
     assert problem(refused)[:2] == (403, "PROJECTION_ONLY_ARTIFACT") and "system.catalog.commits" in refused.text
     assert problem(await minted(api, ["snapshots/x/commits.parquet"]))[1] == "PROJECTION_ONLY_ARTIFACT"
@@ -116,7 +116,7 @@ async def test_a19_a_url_is_for_reading_one_object_and_nothing_else(world: World
     assert (await api.get(url)).status_code == 403
 
 
-async def test_a_url_is_read_in_ranges_as_engines_do(api: httpx.AsyncClient):
+async def test_a19_a_url_is_read_in_ranges_as_engines_do(api: httpx.AsyncClient):
     url = (await minted(api, await readable(api))).json()["urls"][0]["url"]
     whole = (await api.get(url)).content
     head = await api.head(url)
@@ -150,7 +150,7 @@ async def test_a20_no_url_is_in_any_log_metric_audit_or_error(world: World, api:
     assert "signed_url_minted_total" in texts[-3]
 
 
-async def test_urls_of_a_server_that_starts_again_stay_good(tmp_path: Path):
+async def test_a19_urls_of_a_server_that_starts_again_stay_good(tmp_path: Path):
     async with a_world(storage=on_disk(tmp_path)) as world, world.client() as api:
         await a_table(api)
         await world.quiet()

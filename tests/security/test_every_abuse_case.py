@@ -16,33 +16,16 @@ _TEST = re.compile(r"^(?:async )?def test_a([0-9]{2})_", re.MULTILINE)
 NUMBERS = {f"A-{number:02d}" for number in range(1, 50)}
 
 ELSEWHERE = {
-    "A-45": "tests/contract/test_conformance_compaction_rpc.py",
-    "A-46": "tests/unit/edge/test_pages.py::test_a_changed_cursor_is_forged",
     "A-47": "tests/property/test_kernel_algebra.py",
 }
 """Cases whose tests are older than their ids, or live with what they test."""
 
 LATER = {
-    "A-12": "timing of secret comparisons: complete authentication (issue 2)",
-    "A-14": "header scopes outside development: complete authentication (issue 2)",
-    "A-23": "objects without a role for them: grants (the issue of governance)",
-    "A-24": "hidden names in totals and search: search and grants (issue 2, governance)",
-    "A-25": "relations by path: safe SQL (issue 2)",
-    "A-26": "statements that write: safe SQL (issue 2)",
-    "A-27": "other tenants' relations: safe SQL (issue 2)",
-    "A-28": "statements without end: safe SQL (issue 2)",
-    "A-29": "statements that eat memory: safe SQL (issue 2)",
-    "A-30": "results without end: safe SQL (issue 2)",
     "A-39": "Parquet bombs: the query sandbox (issue 2)",
     "A-11": "replayed callbacks: orchestration",
     "A-13": "personal access tokens: artifacts",
-    "A-18": "signed URLs of internal objects: the browser's read path",
-    "A-19": "lifetimes of signed URLs: the browser's read path",
-    "A-20": "signed URLs in logs: the browser's read path",
     "A-21": "table locations and vended credentials: the Iceberg façade",
     "A-22": "de-duplicated blobs of others: artifacts",
-    "A-43": "the storage matrix of every role: tests/unit/storage covers the capabilities, staging the buckets",
-    "A-48": "canary secrets: complete authentication (issue 2)",
     "A-49": "the supply chain: the release",
 }
 """Cases that nothing built so far concerns, or whose part is being built, with the part that brings their tests."""
