@@ -63,6 +63,45 @@ next:
   differences mean that published files do not follow from the log: keep both, and restore from a backup
 """
 
+GC: Final = """\
+Works on the storage directly, beside running servers; nothing young, pinned or reachable is ever touched.
+
+examples:
+  arco gc                                   what would go
+  arco gc --apply                           delete it
+  arco gc --apply --policy development      keep an hour of history whole instead of a day
+
+next:
+  prove that nothing else is missing with: arco verify
+"""
+
+RECONCILE: Final = """\
+Tells whether everything a kept version needs is there; --deep also reads the newest version and checks every hash.
+
+examples:
+  arco reconcile
+  arco reconcile --deep --json
+"""
+
+RETENTION: Final = """\
+A pinned version stays readable, with everything it needs, until its pin is released or expires.
+
+examples:
+  arco retention pin                        the newest version, until it is released
+  arco retention pin 120 --ttl-hours 720 --reason audit
+  arco retention pins
+  arco retention unpin 01KDVH8Q3N5P7R9S1T3V5W7X9Y
+"""
+
+REPAIR: Final = """\
+Isolates what is broken and builds it again from the log where the log reaches; what it cannot do, it says.
+
+examples:
+  arco repair                               what is wrong
+  arco repair --apply                       mend it
+  arco repair --apply --alone               with all servers stopped: also replace an unreadable newest manifest
+"""
+
 DOCTOR: Final = """\
 Checks configuration, versions, clock, disk, what the storage promises, and whether a server answers.
 Writes and removes one scratch object below __arco/doctor/.

@@ -34,6 +34,7 @@ def build() -> HelpfulParser:
     _add_serve(commands)
     _add_demo(commands)
     _add_verify(commands)
+    _add_tending(commands)
     _add_doctor(commands)
     _add_catalog(commands)
     _add_search(commands)
@@ -71,6 +72,39 @@ def _add_verify(commands: Any) -> None:
     verify.add_argument("--tenant", help="tenant of the workspace (ARCO_TENANT, default local)")
     verify.add_argument("--workspace", help="workspace to verify (ARCO_WORKSPACE, default default)")
     _json(verify)
+
+
+def _add_tending(commands: Any) -> None:
+    gc = _command(commands, "gc", "arco.cli.tending:gc", "collect old versions and leftovers", epilog=examples.GC)
+    gc.add_argument("--apply", action="store_true", help="delete; without it, only say what would go")
+    gc.add_argument("--dry-run", action="store_true", help="only say what would go (the default)")
+    gc.add_argument("--walk", action="store_true", help="also look for what lost attempts left, among all names")
+    what = "compare with what is stored"
+    looks = _command(commands, "reconcile", "arco.cli.tending:reconcile", what, epilog=examples.RECONCILE)
+    looks.add_argument("--scope", choices=("full", "current_head_only"), default="full", help="how much to look at")
+    looks.add_argument("--deep", action="store_true", help="read every object of the newest version and check its hash")
+    mends = _command(commands, "repair", "arco.cli.tending:repair", "mend what is broken", epilog=examples.REPAIR)
+    mends.add_argument("--apply", action="store_true", help="repair; without it, only say what is wrong")
+    mends.add_argument("--alone", action="store_true", help="no server runs on this storage: allow every repair")
+    keeps = _parser(
+        commands.add_parser, "retention", help="pin versions", description="Pin versions.", epilog=examples.RETENTION
+    )
+    kinds = keeps.add_subparsers(dest="retention_command", metavar="COMMAND", required=True, parser_class=HelpfulParser)
+    pin = _command(
+        kinds, "pin", "arco.cli.tending:pin", "keep a version until it is released", epilog=examples.RETENTION
+    )
+    pin.add_argument("manifest", nargs="?", help="number of the version (default: the newest)")
+    pin.add_argument("--ttl-hours", type=int, help="release it by itself after this many hours")
+    pin.add_argument("--reason", default="", help="why, for whoever lists pins")
+    unpin = _command(kinds, "unpin", "arco.cli.tending:unpin", "release a pin", epilog=examples.RETENTION)
+    unpin.add_argument("pin_id", help="the pin")
+    pins = _command(kinds, "pins", "arco.cli.tending:pins", "list pins", epilog=examples.RETENTION)
+    for command in (gc, looks, mends, pin, unpin, pins):
+        _storage(command)
+        command.add_argument("--tenant", help="tenant of the workspace (ARCO_TENANT, default local)")
+        command.add_argument("--workspace", help="the workspace (ARCO_WORKSPACE, default default)")
+        command.add_argument("--policy", help="default, development, aggressive, conservative, or JSON")
+        _json(command)
 
 
 def _add_doctor(commands: Any) -> None:

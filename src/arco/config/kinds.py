@@ -11,6 +11,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from typing import Any, Final
 
+from arco.core.retention import InvalidPolicy, RetentionPolicy, parse_policy
 from arco.core.scope import Scope
 
 Parse = Callable[[str], Any]
@@ -260,3 +261,11 @@ def shown(value: str) -> str:
     """`value` as a report shows it: printable, short."""
     clean = "".join(char if char.isprintable() else "?" for char in value)
     return clean if len(clean) <= _SHOWN_CHARS_MAX else clean[:_SHOWN_CHARS_MAX] + "…"
+
+
+def retention_policy(text: str) -> RetentionPolicy:
+    """A preset of the retention policy, or a policy as JSON. Raises `BadValue`."""
+    try:
+        return parse_policy(text)
+    except InvalidPolicy as bad:
+        raise BadValue(bad.message) from bad

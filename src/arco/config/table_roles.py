@@ -10,6 +10,7 @@ from arco.config.kinds import (
     flag,
     integer,
     queue_name,
+    retention_policy,
     secret,
     text,
     url,
@@ -134,6 +135,15 @@ _COMPACTOR_ROWS: Final = (
         rule="comma list of catalog, lineage, search",
         default="catalog,lineage,search",
         source="catalog.md 5.4",
+    ),
+    _row(
+        (COMPACTOR,),
+        "ARCO_RETENTION_POLICY",
+        "How long superseded versions, the ledger and the memory of outcomes stay.",
+        retention_policy,
+        rule="default, development, aggressive, conservative or a policy as JSON",
+        default="default",
+        source="catalog.md 2.12",
     ),
     _row(
         (COMPACTOR,),

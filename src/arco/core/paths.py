@@ -55,6 +55,11 @@ def pointer(domain: str) -> Key:
     return Key(f"manifests/{domain}.pointer.json")
 
 
+def hint(domain: str) -> Key:
+    """The manifest of a domain that is swapped in place and names a manifest of the chain."""
+    return Key(f"manifests/{domain}.manifest.json")
+
+
 def ledger_object(domain: str, first_event_id: str) -> Key:
     """A ledger object, named by the id of its first event."""
     return Key(f"ledger/{domain}/{first_event_id}.json")
@@ -94,6 +99,11 @@ def number_in(key: str) -> int | None:
     """The manifest number an object's name begins with, or None."""
     digits = key.rsplit("/", 1)[-1][:20]
     return int(digits) if len(digits) == 20 and digits.isascii() and digits.isdecimal() else None
+
+
+def anti_entropy_cursor(domain: str) -> Key:
+    """Where the walk over a domain's ledger has come."""
+    return Key(f"state/anti_entropy/{domain}/cursor.json")
 
 
 def quarantined(domain: str, name: str) -> Key:

@@ -24,13 +24,18 @@ _VOID_MAX: Final = 64
 
 
 class ChainSpec(msgspec.Struct, frozen=True):
-    """A chain by name, and the domains whose pointers it moves; the first one's moves with every commit."""
+    """A chain by name, and the domains whose pointers it moves; the first one's moves with every commit.
+
+    `hinted` are domains whose pointer is a manifest of their own that is swapped in place, and is there from their
+    first change on (catalog.md 2.6).
+    """
 
     name: str
     domains: tuple[str, ...]
+    hinted: tuple[str, ...] = ()
 
 
-CATALOG_CHAIN: Final = ChainSpec("catalog", ("catalog", "lineage", "search"))
+CATALOG_CHAIN: Final = ChainSpec("catalog", ("catalog", "lineage", "search"), hinted=("executions",))
 """The compactor's chain: all its domains, atomic by construction."""
 
 

@@ -36,6 +36,11 @@ class Compactors:
         """The compactors made so far."""
         return list(self._running.values())
 
+    @property
+    def scopes(self) -> list[Scope]:
+        """The scopes whose compactors were made so far, or the one this process serves."""
+        return list(self._running) if self._only is None else [self._only]
+
     def of(self, scope: Scope) -> Compactor:
         """The running compactor of a scope.
 

@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 
 from arco.core.canonical_json import sha256_hex
-from arco.core.errors import invariant
 from arco.core.ids import ulid_from_int, ulid_to_int
 from arco.core.limits import CLOCK_SKEW_MS
 from arco.kernel.envelope import Claim, Envelope, Unit
@@ -27,6 +26,7 @@ from arco.kernel.fold import (
     Witness,
 )
 from arco.kernel.holds import HELD, holder_of
+from arco.kernel.housekeeping import forgotten
 from arco.kernel.manifest import CommitInputs
 from arco.kernel.records import (
     COMMITS,
@@ -48,6 +48,11 @@ EVENT_INDEX: Final = "event"
 
 _NAMES_EVENTS: Final = 3
 """The fold version from which on refusals of units of several events say which one it was."""
+
+FORGOTTEN = "forgotten"
+"""The code of a unit older than what is remembered; nothing is recorded for it."""
+
+_FORGOTTEN_TEXT = "the event is older than the outcomes that are kept; it is not folded again"
 
 
 class UnitContext(msgspec.Struct, frozen=True):
@@ -71,6 +76,9 @@ def decide(
     known = view.get(OUTCOMES, (unit.unit_id,))
     if known is not None:
         return outcome_of(known, replayed=True), False
+    if forgotten(view, unit.unit_id, context.inputs.now_ms):
+        # Whatever was decided, it was long ago; deciding it again could do it twice.
+        return _outcome(unit, context, "expired", Rejected(FORGOTTEN, _FORGOTTEN_TEXT, final=False)), False
     savepoint = view.savepoint()
     try:
         outcome = _decided(view, unit, context, domains)
@@ -110,8 +118,9 @@ def _decided(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms
     claim = unit.claim
     if claim is not None:
         claimed = view.get(IDEMPOTENCY, (claim.operation, claim.key_hash))
-        if claimed is not None:
-            return _replayed(view, unit, claim, claimed)
+        original = None if claimed is None else view.get(OUTCOMES, (claimed.unit_id,))
+        if claimed is not None and original is not None:
+            return _replayed(unit, claim, claimed, original)
     if unit.deadline_ms is not None and context.inputs.now_ms > unit.deadline_ms + CLOCK_SKEW_MS:
         return _outcome(unit, context, "expired", Rejected("expired", "the deadline had passed", final=False))
     savepoint = view.savepoint()
@@ -196,10 +205,7 @@ def _failed(unit: Unit, error: Exception) -> Outcome:
     return Outcome(unit_id=unit.unit_id, status=UNSUPPORTED, code="fold_failed", message=sentence)
 
 
-def _replayed(view: WorkingView, unit: Unit, claim: Claim, claimed: IdempotencyRow) -> Outcome:
-    original = view.get(OUTCOMES, (claimed.unit_id,))
-    invariant(original is not None, "an idempotency key names a recorded outcome")
-    assert original is not None
+def _replayed(unit: Unit, claim: Claim, claimed: IdempotencyRow, original: OutcomeRow) -> Outcome:
     if claimed.request_hash != claim.request_hash:
         return Outcome(
             unit_id=unit.unit_id,
@@ -228,6 +234,10 @@ def _outcome(unit: Unit, context: UnitContext, status: str, no: Rejected) -> Out
 
 def _record(view: WorkingView, unit: Unit, outcome: Outcome, context: UnitContext) -> None:
     now_ms = context.inputs.now_ms
+    claim = unit.claim
+    refused = outcome.status == "rejected" and outcome.final
+    keeps = outcome.status == "accepted" or (refused and claim is not None and claim.refusals)
+    claims = claim is not None and keeps and not outcome.replayed
     view.put(
         OUTCOMES,
         OutcomeRow(
@@ -240,12 +250,10 @@ def _record(view: WorkingView, unit: Unit, outcome: Outcome, context: UnitContex
             manifest_id=outcome.manifest_id,
             snapshot_version=outcome.snapshot_version,
             decided_at=now_ms,
+            claim_key=f"{claim.operation}/{claim.key_hash}" if claim is not None and claims else None,
         ),
     )
-    claim = unit.claim
-    refused = outcome.status == "rejected" and outcome.final
-    keeps = outcome.status == "accepted" or (refused and claim is not None and claim.refusals)
-    if claim is not None and keeps and not outcome.replayed:
+    if claim is not None and claims:
         view.put(
             IDEMPOTENCY,
             IdempotencyRow(

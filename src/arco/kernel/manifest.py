@@ -126,6 +126,36 @@ class Pointer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     parent_pointer_hash: str | None = None
 
 
+class CompactionCounts(msgspec.Struct, frozen=True, rename="camel"):
+    """How much was ever compacted into a domain."""
+
+    total_events_compacted: int
+    total_files_written: int
+
+
+class HintManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A domain's manifest that is swapped in place (catalog.md 2.6); it reads as a `Pointer` too.
+
+    The state itself lies under the chain's manifest that `manifest_path` names, so there is no snapshot file.
+    """
+
+    manifest_id: str
+    manifest_path: str
+    epoch: int
+    previous_manifest_path: str | None
+    watermark_version: int
+    checkpoint_path: str
+    snapshot_path: str | None
+    snapshot_version: int
+    watermark_event_id: str
+    watermark_position: int
+    last_compaction_at: str
+    compaction: CompactionCounts
+    fencing_token: int | None
+    commit_ulid: str | None
+    updated_at: str
+
+
 class TableDelta(msgspec.Struct, frozen=True, omit_defaults=True):
     """Changes of one table in a delta body; rows stay JSON until their spec is known."""
 

@@ -8,13 +8,15 @@ is too far ahead. A hint that cannot be written fails no commit.
 import asyncio
 from typing import Final
 
+import msgspec
+
 from arco.core import instant, paths
 from arco.core.clock import Clock
 from arco.core.entropy import Entropy
 from arco.core.errors import CorruptData
 from arco.core.limits import POINTER_LAG_MAX
 from arco.kernel.chain import ChainSpec, Head
-from arco.kernel.manifest import Pointer, decode_pointer, encode, hash_text
+from arco.kernel.manifest import CompactionCounts, HintManifest, Pointer, decode_pointer, encode, hash_text
 from arco.storage.port import Absent, Lost, Matches, ObjectStore, StorageUnavailable, Stored, StoredObject, Unsure
 
 _REST_MS: Final = 1_500
@@ -67,7 +69,8 @@ class PointerKeeper:
 
         Nothing a pointer names may be collected, so a domain that rests would keep all of history from it.
         """
-        await asyncio.gather(*(self._advance(domain, head) for domain in self._spec.domains[1:]))
+        named = [*self._spec.domains[1:], *(one for one in self._spec.hinted if one in head.manifest.domain_manifests)]
+        await asyncio.gather(*(self._advance(domain, head) for domain in named))
 
     async def genesis(self, head: Head) -> None:
         """Create every pointer that does not exist yet. Raises `StorageUnavailable` when that cannot be shown.
@@ -96,11 +99,13 @@ class PointerKeeper:
     def _pending(self, head: Head) -> list[str]:
         changed = head.manifest.domain_manifests
         first = self._spec.domains[0]
-        return [
+        pending = [
             domain
             for domain in self._spec.domains
             if self._written.get(domain, 0) < (head.number if domain == first else int(changed.get(domain, "0")))
         ]
+        hints = [one for one in self._spec.hinted if self._written.get(one, 0) < int(changed.get(one, "0"))]
+        return pending + hints
 
     async def _write_all(self, head: Head) -> None:
         jitter = int.from_bytes(self._entropy.bytes(2), "big") % _JITTER_MS
@@ -109,7 +114,7 @@ class PointerKeeper:
 
     async def _advance(self, domain: str, head: Head) -> None:
         """Move one pointer to `head` unless it is already there or beyond. A hint: failure is not fatal."""
-        key = paths.pointer(domain)
+        key = paths.hint(domain) if domain in self._spec.hinted else paths.pointer(domain)
         for _ in range(_TRIES):
             try:
                 current = await self._store.get(key)
@@ -117,7 +122,8 @@ class PointerKeeper:
                     self._written[domain] = head.number
                     return
                 when = Absent() if current is None else Matches(current.version)
-                outcome = await self._store.put(key, self._body(head, current), when=when)
+                body = self._hint(domain, head, current) if domain in self._spec.hinted else self._body(head, current)
+                outcome = await self._store.put(key, body, when=when)
             except StorageUnavailable:
                 return
             match outcome:
@@ -136,6 +142,29 @@ class PointerKeeper:
             parent_pointer_hash=None if replaced is None else hash_text(replaced.body),
         )
         return encode(pointer)
+
+    def _hint(self, domain: str, head: Head, replaced: StoredObject | None) -> bytes:
+        manifest = head.manifest
+        rows = sum(manifest.counts.get(name, 0) for name in (domain,))
+        watermark = manifest.watermark_event_id
+        hint = HintManifest(
+            manifest_id=manifest.manifest_id,
+            manifest_path=str(paths.manifest(self._spec.name, head.number)),
+            epoch=manifest.epoch,
+            previous_manifest_path=None if replaced is None else manifest.previous_manifest_path,
+            watermark_version=manifest.snapshot_version,
+            checkpoint_path=f"state/{domain}/checkpoint.json",
+            snapshot_path=None,
+            snapshot_version=manifest.snapshot_version,
+            watermark_event_id=f"{watermark}.json" if watermark else "",
+            watermark_position=0,
+            last_compaction_at=manifest.updated_at,
+            compaction=CompactionCounts(rows, 0),
+            fencing_token=manifest.fencing_token,
+            commit_ulid=manifest.commit_ulid,
+            updated_at=instant.stored_text(self._clock.now_ms()),
+        )
+        return msgspec.json.format(encode(hint), indent=2)
 
 
 def _number_of(pointer: StoredObject) -> int:

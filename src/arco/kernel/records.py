@@ -47,7 +47,10 @@ class ObjectHistoryRow(Row, frozen=True, kw_only=True, gc=False):
 
 
 class OutcomeRow(Row, frozen=True, kw_only=True, gc=False):
-    """What became of a unit, found by the id of its first event: de-duplication and `GET /outcomes/{event_id}`."""
+    """What became of a unit, found by the id of its first event: de-duplication and `GET /outcomes/{event_id}`.
+
+    `claim_key` is the idempotency key (`operation/hash`) that stands for it and is forgotten with it.
+    """
 
     unit_id: str
     status: str
@@ -58,6 +61,7 @@ class OutcomeRow(Row, frozen=True, kw_only=True, gc=False):
     manifest_id: str
     snapshot_version: int
     decided_at: int
+    claim_key: str | None = None
 
 
 class IdempotencyRow(Row, frozen=True, kw_only=True, gc=False):
@@ -79,6 +83,14 @@ class HeldKeyRow(Row, frozen=True, kw_only=True, gc=False):
     writes: bool
 
 
+class FloorRow(Row, frozen=True, kw_only=True, gc=False):
+    """Up to where something may have been forgotten."""
+
+    name: str
+    floor: str
+    raised_at: int
+
+
 COMMITS: Final = TableSpec(
     "commits",
     CommitRow,
@@ -89,12 +101,16 @@ COMMITS: Final = TableSpec(
 OBJECT_HISTORY: Final = TableSpec(
     "object_history", ObjectHistoryRow, key=("object_id", "snapshot_version"), domain=KERNEL_DOMAIN
 )
-OUTCOMES: Final = TableSpec("outcomes", OutcomeRow, key=("unit_id",), domain=KERNEL_DOMAIN)
+OUTCOMES: Final = TableSpec(
+    "outcomes", OutcomeRow, key=("unit_id",), domain=KERNEL_DOMAIN, private=frozenset({"claim_key"})
+)
 IDEMPOTENCY: Final = TableSpec("idempotency_keys", IdempotencyRow, key=("operation", "key_hash"), domain=KERNEL_DOMAIN)
 HELD_KEYS: Final = TableSpec("held_keys", HeldKeyRow, key=("table", "prefix_json", "tx_id"), domain=KERNEL_DOMAIN)
 """What units may not change until the transaction that holds it is decided (`kernel.holds`)."""
 
-KERNEL_TABLES: Final = (COMMITS, OBJECT_HISTORY, OUTCOMES, IDEMPOTENCY, HELD_KEYS)
+FLOORS: Final = TableSpec("retention_floors", FloorRow, key=("name",), domain=KERNEL_DOMAIN)
+
+KERNEL_TABLES: Final = (COMMITS, OBJECT_HISTORY, OUTCOMES, IDEMPOTENCY, HELD_KEYS, FLOORS)
 
 
 def all_specs(domains: Sequence[Domain]) -> dict[str, TableSpec[Any]]:

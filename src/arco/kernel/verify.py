@@ -48,7 +48,7 @@ class VerifyReport(msgspec.Struct, kw_only=True):
         return not self.differences
 
 
-class _Replayed:
+class Replayed:
     """The replayed rows of every table; stands where a chain state stands in folding."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class _Replayed:
 class _ReplayState(ChainState):
     """A chain state whose base is a plain dictionary: nothing is ever missing."""
 
-    def __init__(self, head: Head, replayed: _Replayed) -> None:
+    def __init__(self, head: Head, replayed: Replayed) -> None:
         super().__init__(head, (), Loaded(None))
         self._replayed = replayed
 
@@ -97,6 +97,12 @@ class Verifier:
         newest = await self._shop.chain.find()
         if newest is None:
             return self.report
+        replayed = await self.replayed(newest)
+        await self._compare(newest, replayed)
+        return self.report
+
+    async def replayed(self, newest: Head) -> "Replayed":
+        """Every row as of a manifest, from the checkpoint and the log. Raises `CorruptData`."""
         head = await self._checkpoint()
         replayed = await self._begun(head)
         self.report.manifests = 1
@@ -114,8 +120,7 @@ class Verifier:
             self._progress(number, newest.number)
         if head.raw_hash != newest.raw_hash:
             self._differs(f"the chain ends at {head.number} and the head is {newest.number}")
-        await self._compare(newest, replayed)
-        return self.report
+        return replayed
 
     async def _checkpoint(self) -> Head:
         """The oldest valid manifest that stands in the chain."""
@@ -125,9 +130,9 @@ class Verifier:
         versions = Versions(self._shop.store, self._shop.chain, self._shop.clock)
         return (await versions.onward(record, record.floor)).after
 
-    async def _begun(self, head: Head) -> "_Replayed":
+    async def _begun(self, head: Head) -> "Replayed":
         """The rows replay begins with."""
-        replayed = _Replayed()
+        replayed = Replayed()
         if head.number:
             snapshot = ChainSnapshot(await self._shop.state_of(head), self._shop.loader)
             for name, spec in self._shop.specs.items():
@@ -152,7 +157,7 @@ class Verifier:
             raise CorruptData(f"the commit record {commit.path} is not what its hash says")
         return head, decode_commit_record(found.body)
 
-    def _replay(self, parent: Head, head: Head, record: CommitRecord, replayed: _Replayed) -> None:
+    def _replay(self, parent: Head, head: Head, record: CommitRecord, replayed: Replayed) -> None:
         if record.parent_hash != parent.raw_hash or record.manifest_id != head.manifest.manifest_id:
             self._differs(f"the commit record of manifest {head.number} belongs elsewhere")
         view = WorkingView(_ReplayState(parent, replayed))
@@ -170,7 +175,7 @@ class Verifier:
         if version != head.manifest.snapshot_version:
             self._differs(f"manifest {head.number} says version {head.manifest.snapshot_version}, replay {version}")
 
-    async def _compare(self, newest: Head, replayed: _Replayed) -> None:
+    async def _compare(self, newest: Head, replayed: Replayed) -> None:
         snapshot = ChainSnapshot(await self._shop.state_of(newest), self._shop.loader)
         for name, spec in self._shop.specs.items():
             expected = replayed.rows.get(name, {})

@@ -16,6 +16,7 @@ from arco.kernel.chain import Chain, ChainSpec, Head
 from arco.kernel.codec import PARQUET
 from arco.kernel.compose import Composer, FinishedMerge, residue_delta
 from arco.kernel.fold import Domain, Witness
+from arco.kernel.housekeeping import Housekeeping
 from arco.kernel.layers import LAYER_ROW_BYTES, Layer, joined, layer_of
 from arco.kernel.loader import Loader
 from arco.kernel.manifest import Delta, Manifest, Page, TableTree, encode
@@ -97,7 +98,7 @@ class Workshop:
         self.ids = ports.ids
         self.offload = ports.offload
         self.log = ports.log
-        self.domains = Rooms(domains)
+        self.domains = Rooms((*domains, Housekeeping()))
         self.ledger_domains = frozenset(domain.name for domain in domains if domain.event_types)
         self.witnesses = tuple(domain for domain in domains if isinstance(domain, Witness))
         self.specs = all_specs(domains)
@@ -170,18 +171,29 @@ class Workshop:
             return build(self.chain.spec.name, table, state.manifest.number, f"{attempt}-{made:04d}")
 
         merger = TreeMerger(
-            self.loader, name=name, offload=self.offload, write=self._write_merged, codec=self.loader.codec
+            self.loader, name=name, offload=self.offload, write=self.write_merged, codec=self.loader.codec
         )
-        trees = {}
+        trees: dict[str, TableTree] = {}
+        broken: CorruptData | None = None
         waiting: dict[str, Mapping[RowKey, Any]] = {}
         for table, changes in joined(state.layers).items():
             edits, tree = edits_of(changes), state.tree(table)
-            scattered = set() if everything else await self._scattered(merger, tree, edits)
-            if scattered:
-                waiting[table] = {key: row for key, row in edits if key in scattered}
-                edits = [(key, row) for key, row in edits if key not in scattered]
-            if edits:
-                trees[table] = await merger.merge(self.specs[table], tree, edits)
+            made_before = len(merger.objects)
+            try:
+                scattered = set() if everything else await self._scattered(merger, tree, edits)
+                if scattered:
+                    waiting[table] = {key: row for key, row in edits if key in scattered}
+                    edits = [(key, row) for key, row in edits if key not in scattered]
+                if edits:
+                    trees[table] = await merger.merge(self.specs[table], tree, edits)
+            except CorruptData as error:
+                # One table's broken segment must not keep the others from being merged; its changes wait.
+                self.log.warning("table_not_merged", table=table, reason=error.message, advice="run `arco repair`")
+                broken = error
+                waiting[table] = changes
+                del merger.objects[made_before:]
+        if broken is not None and not trees:
+            raise broken
         await merger.flush()
         residue = await self._residue(state, attempt, waiting) if waiting else None
         return FinishedMerge(tuple(delta.delta_id for delta in state.manifest.deltas), trees, residue)
@@ -200,11 +212,12 @@ class Workshop:
         key = paths.delta(self.chain.spec.name, state.manifest.number, attempt, 0)
         delta, body = residue_delta(changes, self.specs, name=attempt, path=key)
         layer = layer_of(changes)
-        await self._write_merged([WrittenObject(key, body, None, 0)])
+        await self.write_merged([WrittenObject(key, body, None, 0)])
         self.loader.cache.put(delta.delta_id, layer, delta.rows * LAYER_ROW_BYTES)
         return delta, layer
 
-    async def _write_merged(self, objects: Sequence[WrittenObject]) -> None:
+    async def write_merged(self, objects: Sequence[WrittenObject]) -> None:
+        """Write segments and pages of a merge. Raises `StorageUnavailable`."""
         if not await write_objects(self.store, self.clock, objects):
             raise StorageUnavailable("storage did not take the merged segments")
         for item in objects:

@@ -19,13 +19,15 @@ from arco.edge.health import Health, version_view
 from arco.edge.lifecycle import Lifecycle
 from arco.edge.probes import health_endpoints, metrics_endpoint
 from arco.kernel.chain import CATALOG_CHAIN
+from arco.kernel.chores import Upkeeps
 from arco.kernel.compactors import Compactors
 from arco.kernel.workshop import Workshop
+from arco.roles.chores import Chores
 from arco.roles.credentials import internal_caller
 from arco.roles.health import storage_check
 from arco.roles.process import Process, domains
 from arco.roles.served import ServedRole
-from arco.routes.internal import compaction
+from arco.routes.internal import compaction, upkeep
 
 ROLE: Final = "compactor"
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -63,6 +65,7 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str], *, o
         *health_endpoints(health, version, ready=_ready(health, compactors)),
         metrics_endpoint(process.registry, secret=settings.value("ARCO_METRICS_SECRET")),
         *compaction.ENDPOINTS,
+        *upkeep.ENDPOINTS,
     ]
     parts = AppParts(
         role=ROLE,
@@ -76,9 +79,17 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str], *, o
         body_seconds=settings.value("ARCO_HTTP_BODY_TIMEOUT_SECS"),
     )
     _measure(process.registry, compactors)
-    services = compaction.CompactorServices(compactors, process.clock)
+    upkeeps = Upkeeps(compactors, settings.value("ARCO_RETENTION_POLICY").horizons())
+    services = compaction.CompactorServices(compactors, process.clock, upkeeps)
     app = build_app([("", endpoint) for endpoint in endpoints], services, parts)
-    return ServedRole(role=ROLE, app=app, lifecycle=lifecycle, health=health, close=compactors.stop)
+    chores = Chores(settings, process, compactors, upkeeps)
+
+    async def close() -> None:
+        await chores.stop()
+        await upkeeps.stop()
+        await compactors.stop()
+
+    return ServedRole(role=ROLE, app=app, lifecycle=lifecycle, health=health, close=close, begin=chores.start)
 
 
 def make_compactors(process: Process, *, only: Scope | None, idle_merge_ms: int) -> Compactors:

@@ -26,6 +26,7 @@ from arco.domains.access.fold import AccessDomain
 from arco.domains.catalog.fold import CatalogDomain
 from arco.domains.catalog.tables import CATALOGS, NAMESPACES, TABLES
 from arco.domains.delta.fold import DeltaDomain
+from arco.domains.executions.fold import ExecutionsDomain
 from arco.domains.lineage.fold import LineageDomain
 from arco.domains.query_log.fold import QueryLogDomain
 from arco.domains.search.fold import SearchDomain
@@ -57,7 +58,7 @@ NAMED: Final = (CATALOGS, NAMESPACES, TABLES)
 
 def domains() -> tuple[Any, ...]:
     """The domains of the compactor's chain."""
-    facts = (CatalogDomain(), DeltaDomain(), LineageDomain(), AccessDomain(), QueryLogDomain())
+    facts = (CatalogDomain(), DeltaDomain(), ExecutionsDomain(), LineageDomain(), AccessDomain(), QueryLogDomain())
     return (*facts, TransactionsDomain(facts), SearchDomain())
 
 

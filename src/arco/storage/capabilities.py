@@ -37,7 +37,9 @@ _COLLECTED: Final = frozenset({Verb.CREATE, Verb.DELETE})
 _ALL: Final = frozenset(Verb)
 
 WRITE_RULES: Final[tuple[PrefixRule, ...]] = (
-    PrefixRule("ledger/", "units of the compactor's domains", {"api": _CREATE, "sweeper": _CREATE}),
+    PrefixRule(
+        "ledger/", "units of the compactor's domains", {"api": _CREATE, "sweeper": _CREATE, "compactor": _DELETE}
+    ),
     PrefixRule(
         "ledger/orchestration/",
         "units of orchestration",
@@ -54,7 +56,7 @@ WRITE_RULES: Final[tuple[PrefixRule, ...]] = (
     PrefixRule("snapshots/orchestration/", "segments of orchestration", {"flow-compactor": _COLLECTED}),
     PrefixRule("commits/orchestration/", "commit records of orchestration", {"flow-compactor": _COLLECTED}),
     PrefixRule("quarantine/orchestration/", "unreadable units of orchestration", {"flow-compactor": _COLLECTED}),
-    PrefixRule("state/anti_entropy/", "cursors of the anti-entropy walk", {"sweeper": _SWAP}),
+    PrefixRule("state/anti_entropy/", "cursors of the anti-entropy walk", {"compactor": _SWAP}),
     PrefixRule(
         "locks/",
         "advisory leases, for liveness only; never deleted",

@@ -72,7 +72,7 @@ async def test_a_cursor_from_elsewhere_stays_in_the_scope(bucket: MemoryStore):
         ("api", "commits/workspace/1.json"),
         ("api", "state/orchestration/x"),
         ("api", "nowhere"),
-        ("compactor", "ledger/catalog/1.json"),
+        ("compactor", "ledger/orchestration/1.json"),
         ("compactor", "state/orchestration/x"),
         ("compactor", "commits/orchestration/x"),
         ("compactor", "manifests/orchestration/1.json"),
@@ -91,6 +91,19 @@ async def test_a_role_cannot_write_what_is_not_its_own(bucket: MemoryStore, role
     with pytest.raises(WriteForbidden):
         await store.delete(Key(key), when=Matches("1"))
     assert await store.get(Key(key)) is None
+
+
+async def test_the_compactor_removes_ledger_objects_that_are_over_and_writes_none(bucket: MemoryStore):
+    store = RoleStore(bucket, "compactor")
+    key = Key("ledger/catalog/1.json")
+    for when in (Absent(), Matches("1")):
+        with pytest.raises(WriteForbidden):
+            await store.put(key, b"", when=when)
+    await bucket.put(key, b"", when=Absent())
+    info = await store.head(key)
+    assert info is not None
+    await store.delete(key, when=Matches(info.version))
+    assert await store.get(key) is None
 
 
 async def test_a_role_writes_its_own_and_no_more_than_it_may(bucket: MemoryStore):

@@ -137,9 +137,12 @@ class Collector:
         return plan.Sight(head.number, parent or 0, min(numbers))
 
     async def _pointed_at(self) -> list[int]:
-        domains = self._chain.spec.domains
-        found = await asyncio.gather(*(self._shop.store.get(paths.pointer(domain)) for domain in domains))
-        return [0 if one is None else int(decode_pointer(one.body).manifest_id) for one in found]
+        spec = self._chain.spec
+        keys = [*map(paths.pointer, spec.domains), *map(paths.hint, spec.hinted)]
+        found = await asyncio.gather(*map(self._shop.store.get, keys))
+        # A domain that never changed has no hint; one without a pointer is told from all of history.
+        there = [one for index, one in enumerate(found) if one is not None or index < len(spec.domains)]
+        return [0 if one is None else int(decode_pointer(one.body).manifest_id) for one in there]
 
     async def _noted(self, sight: plan.Sight) -> HeldRecord:
         """The record with this look in it. Its storage time is the run's time: no machine's clock is asked."""

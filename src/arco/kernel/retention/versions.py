@@ -51,7 +51,7 @@ class Versions:
         while start < until + _VOID_MAX:
             numbers = range(start, start + _READ_AHEAD)
             for number, found in zip(numbers, await asyncio.gather(*map(self._read, numbers)), strict=True):
-                if isinstance(found, CorruptData):
+                if isinstance(found, CorruptData) or str(number) in record.lost:
                     known = _known_as(record, number, found)
                     continue
                 if found is None or (found.number and found.manifest.parent_hash != known):
@@ -113,9 +113,9 @@ class Versions:
         }
 
 
-def _known_as(record: RetentionRecord, number: int, error: CorruptData) -> str:
+def _known_as(record: RetentionRecord, number: int, error: object) -> str:
     """The hash by which the successor of an unreadable manifest knows it, once repair has found it out."""
     known = record.lost.get(str(number))
     if known is None:
-        raise CorruptData(f"manifest {number} is not readable: {error.message}")
+        raise CorruptData(f"manifest {number} is not readable ({error}); run `arco repair`")
     return known

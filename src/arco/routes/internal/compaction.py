@@ -4,6 +4,7 @@ Errors have the contract's shape `{"error", "message"}`. Beyond it, a fold that 
 unit's outcome is in the answer and the others go on (compatibility.md).
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any, Final, cast
@@ -21,19 +22,21 @@ from arco.core.scope import Scope
 from arco.edge.codec import reply
 from arco.edge.context import context_of
 from arco.edge.endpoint import Endpoint
+from arco.kernel import intake
+from arco.kernel.chores import Upkeeps
 from arco.kernel.compactors import Compactors
-from arco.kernel.envelope import Unit, UnreadableLedgerObject, decode_units
+from arco.kernel.envelope import Unit
 from arco.kernel.workshop import Workshop
-from arco.storage.port import Absent, Lost, StorageUnavailable, Stored, Unsure
+from arco.storage.port import StorageUnavailable
 
-_ALIASES: Final = {"core": "catalog", "execution": "executions", "governance": "search"}
+ALIASES: Final = {"core": "catalog", "execution": "executions", "governance": "search"}
 _DERIVED: Final = "search"
 """May be asked for without events (catalog.md 3.4): an index that is not whole is built, nothing else is to do."""
 
-_KNOWN: Final = ("catalog", "lineage", "search", "executions")
+KNOWN: Final = ("catalog", "lineage", "search", "executions")
 _PATHS_MAX: Final = 10_000
 _TOKEN_MAX: Final = 2**63 - 1
-_FILE: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}\.json\Z")
+FILE: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}\.json\Z")
 _BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 
 _DECODER = msgspec.json.Decoder(SyncCompactRequest)
@@ -62,6 +65,9 @@ class CompactorServices(msgspec.Struct, frozen=True):
 
     compactors: Compactors
     clock: Clock
+    upkeeps: Upkeeps | None = None
+    """The chores; None where nothing but the fold is served."""
+    merging: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 
 class StartedView(msgspec.Struct, frozen=True):
@@ -111,8 +117,11 @@ async def folded(
 async def compact(request: Request) -> Response:
     """Merge outstanding deltas of every chain this process serves."""
     services = cast(CompactorServices, request.app.state.services)
-    for compactor in services.compactors.running:
-        await compactor.settle()
+    if services.merging.locked():
+        return reply(StartedView("already_running", "Compaction is under way"), 409)
+    async with services.merging:
+        for compactor in services.compactors.running:
+            await compactor.settle()
     return reply(StartedView("started", "Compaction triggered"), 202)
 
 
@@ -124,9 +133,9 @@ def _decoded(body: bytes) -> SyncCompactRequest:
 
 
 def _domain(text: str, shop: Workshop) -> str:
-    domain = _ALIASES.get(text, text)
-    if domain not in shop.ledger_domains:
-        if domain in _KNOWN and domain != "executions":
+    domain = ALIASES.get(text, text)
+    if domain not in shop.ledger_domains or domain in shop.chain.spec.hinted:
+        if domain in KNOWN and domain not in shop.chain.spec.hinted:
             raise _Refusal(501, "not_implemented", f"Domain '{text}' has no events to compact")
         raise _Refusal(400, "unsupported_domain", f"Domain '{text}' is not supported for sync compaction")
     return domain
@@ -170,7 +179,7 @@ async def _units(shop: Workshop, domain: str, body: SyncCompactRequest) -> tuple
         raise _Refusal(400, "validation_error", f"event_paths must name 1 to {_PATHS_MAX} ledger objects")
     prefix = f"ledger/{domain}/"
     for path in event_paths:
-        if not path.startswith(prefix) or not _FILE.match(path[len(prefix) :]):
+        if not path.startswith(prefix) or not FILE.match(path[len(prefix) :]):
             raise _Refusal(400, "validation_error", f"event_paths: each must be {prefix}{{ULID}}.json")
     sent = {item.path: item for item in body.bodies}
     units: list[Unit] = []
@@ -178,7 +187,10 @@ async def _units(shop: Workshop, domain: str, body: SyncCompactRequest) -> tuple
     for path in event_paths:
         content = await _content(shop, path, sent.get(path))
         size += len(content)
-        units.extend(await _decoded_units(shop, domain, path, content))
+        try:
+            units.extend((await intake.decoded(shop, domain, path, content)).units)
+        except intake.Quarantined as error:
+            raise _Refusal(400, "validation_error", error.message) from error
     return units, size
 
 
@@ -192,21 +204,6 @@ async def _content(shop: Workshop, path: str, sent: AppendedObject | None) -> by
     if found is None:
         raise _Refusal(400, "validation_error", f"event_paths: {path} does not exist")
     return found.body
-
-
-async def _decoded_units(shop: Workshop, domain: str, path: str, content: bytes) -> Sequence[Unit]:
-    name = path.rsplit("/", 1)[1]
-    try:
-        return decode_units(content, name.removesuffix(".json"))
-    except UnreadableLedgerObject as error:
-        # The bytes were read and can never be valid: they are put aside and the head stays as it is.
-        match await shop.store.put(paths.quarantined(domain, name), content, when=Absent()):
-            case Stored() | Lost():
-                aside = "was quarantined"
-            case Unsure():
-                # The ledger keeps the original, so a missing copy loses nothing; but it is not claimed to be there.
-                aside = "may not have been quarantined yet"
-        raise _Refusal(400, "validation_error", f"{path} is not a ledger object and {aside}: {error}") from error
 
 
 def _processed(units: Sequence[Unit], outcomes: Sequence[Any]) -> int:
@@ -233,6 +230,6 @@ ENDPOINTS: Final = [
         summary="Merge outstanding deltas into segments",
         tag="compactor",
         responses={202: StartedView},
-        errors=(401, 403),
+        errors=(401, 403, 409),
     ),
 ]

@@ -1,0 +1,127 @@
+"""What a compactor does by itself for one scope: find what was missed, collect what is over, forget what is old.
+
+Each part is bounded, resumable and safe from several processes at once; losing a round costs time and nothing else.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from arco.core.retention import Horizons
+from arco.core.scope import Scope
+from arco.kernel.antientropy import AntiEntropy, Bounds, Submit, Sweep
+from arco.kernel.compactors import Compactors
+from arco.kernel.envelope import Unit
+from arco.kernel.fold import Outcome
+from arco.kernel.notices import Notices
+from arco.kernel.reconcile import Reconciler, Report
+from arco.kernel.repair import Action, Repairer
+from arco.kernel.retention.collector import Collection, Collector
+from arco.kernel.retention.ledger import Forgetting, LedgerCollector
+from arco.kernel.retention.pins import PinBoard
+from arco.kernel.retention.record import RecordKeeper
+from arco.kernel.retention.remover import Remover
+from arco.kernel.workshop import Workshop
+
+
+class Collected(msgspec.Struct, frozen=True, kw_only=True):
+    """What one round of collection did, chain and ledger."""
+
+    chain: Collection
+    ledger: Forgetting
+    objects: int = 0
+    bytes: int = 0
+
+
+class Busy(Exception):
+    """The same chore is under way in this process."""
+
+
+class Upkeep:
+    """The chores of one scope."""
+
+    def __init__(self, shop: Workshop, submit: Submit, horizons: Horizons, *, alone: bool = False) -> None:
+        self.shop = shop
+        self._walker = AntiEntropy(shop, submit)
+        self._collector = Collector(shop, horizons)
+        self._ledger = LedgerCollector(shop, submit, horizons)
+        self._keeper = RecordKeeper(shop.store, shop.chain.spec.name)
+        self._reconciler = Reconciler(shop)
+        self._repairer = Repairer(shop, submit, alone=alone)
+        self._walking: set[str] = set()
+        self._collecting = asyncio.Lock()
+        self._repairing = asyncio.Lock()
+        self.notices = Notices(shop, submit)
+        self.pins = PinBoard(shop)
+
+    async def walk(self, domain: str, bounds: Bounds) -> Sweep:
+        """Anti-entropy over one ledger. Raises `Busy` while another one of this domain is under way."""
+        if domain in self._walking:
+            raise Busy
+        self._walking.add(domain)
+        try:
+            return await self._walker.run(domain, bounds)
+        finally:
+            self._walking.discard(domain)
+
+    async def walk_all(self, bounds: Bounds) -> Sequence[Sweep]:
+        """Anti-entropy over every ledger of the scope, one after another."""
+        return [await self.walk(domain, bounds) for domain in sorted(self.shop.ledger_domains)]
+
+    async def collect(self, *, apply: bool, walk: bool = False) -> Collected:
+        """Collect the chain, then the ledger. Raises `Busy`, `StorageUnavailable`, `CorruptData`, `OutcomeUnknown`."""
+        if self._collecting.locked():
+            raise Busy
+        async with self._collecting:
+            chain = await self._collector.run(apply=apply, walk=walk)
+            remover = Remover(self.shop.store, self.shop.clock)
+            now_ms = (await self._keeper.read()).written_ms
+            ledger = await self._ledger.run(now_ms, remover, apply=apply)
+        return Collected(
+            chain=chain,
+            ledger=ledger,
+            objects=chain.objects + (remover.removed if apply else ledger.ledger_objects),
+            bytes=chain.bytes + remover.removed_bytes,
+        )
+
+    async def reconcile(
+        self, domain: str, scope: str, *, repair: bool, deep: bool = False
+    ) -> tuple[Report, list[Action] | None]:
+        """What is wrong, and, when asked to repair, what was done. Raises `Busy`, `StorageUnavailable`."""
+        if self._repairing.locked():
+            raise Busy
+        async with self._repairing:
+            report = await self._reconciler.check(domain, scope, deep=deep)
+            actions = await self._repairer.run(report) if repair else None
+        return report, actions
+
+
+class Upkeeps:
+    """The chores of every scope a process serves."""
+
+    def __init__(self, compactors: Compactors, horizons: Horizons) -> None:
+        self._compactors = compactors
+        self._horizons = horizons
+        self._made: dict[Scope, Upkeep] = {}
+
+    def of(self, scope: Scope) -> Upkeep:
+        """The chores of a scope. Raises `NotFound` for one this process does not serve."""
+        found = self._made.get(scope)
+        if found is None:
+            compactor = self._compactors.of(scope)
+
+            async def submit(units: Sequence[Unit], size_bytes: int) -> Sequence[Outcome]:
+                return (await compactor.submit(units, size_bytes)).outcomes
+
+            found = self._made[scope] = Upkeep(self._compactors.workshop(scope), submit, self._horizons)
+        return found
+
+    @property
+    def scopes(self) -> list[Scope]:
+        """The scopes looked after."""
+        return list(self._made)
+
+    async def stop(self) -> None:
+        """Drop what waits; anti-entropy finds it."""
+        await asyncio.gather(*(upkeep.notices.stop() for upkeep in self._made.values()))

@@ -1,0 +1,45 @@
+"""Ledger objects as the compactor takes them in: read, decoded, and put aside when their bytes can never be valid.
+
+Quarantine is only ever concluded from bytes that were read. The ledger keeps the original until it is collected.
+"""
+
+import msgspec
+
+from arco.core import paths
+from arco.core.errors import ArcoError
+from arco.kernel.envelope import Unit, UnreadableLedgerObject, decode_units
+from arco.kernel.workshop import Workshop
+from arco.storage.port import Absent, Lost, Stored, Unsure
+
+
+class Quarantined(ArcoError):
+    """The bytes of a ledger object can never be folded; a copy was, or will be, put aside."""
+
+
+class LedgerObject(msgspec.Struct, frozen=True):
+    """A ledger object that was read: its units and its size."""
+
+    path: str
+    units: tuple[Unit, ...]
+    size_bytes: int
+
+
+async def decoded(shop: Workshop, domain: str, path: str, content: bytes) -> LedgerObject:
+    """The units in the bytes of a ledger object. Raises `Quarantined` after putting unreadable ones aside."""
+    name = path.rsplit("/", 1)[1]
+    try:
+        return LedgerObject(path, tuple(decode_units(content, name.removesuffix(".json"))), len(content))
+    except UnreadableLedgerObject as error:
+        match await shop.store.put(paths.quarantined(domain, name), content, when=Absent()):
+            case Stored() | Lost():
+                aside = "was quarantined"
+            case Unsure():
+                # The ledger keeps the original, so a missing copy loses nothing; but it is not claimed to be there.
+                aside = "may not have been quarantined yet"
+        raise Quarantined(f"{path} is not a ledger object and {aside}: {error}") from error
+
+
+async def read(shop: Workshop, domain: str, path: str) -> LedgerObject | None:
+    """The units of a ledger object; None when it does not exist. Raises `Quarantined`, `StorageUnavailable`."""
+    found = await shop.store.get(paths.Key(path))
+    return None if found is None else await decoded(shop, domain, path, found.body)

@@ -1,0 +1,185 @@
+"""What a compactor process does by itself: anti-entropy, collection, reconcile and repair, on a schedule, and measured.
+
+`ARCO_REPAIR_MODE` says what happens with what is found: `dry_run` (the default) looks and counts, `enforce` collects
+and repairs, `disabled` does not look. Anti-entropy heals in every mode: it only adds what was written. Sources:
+catalog.md 3.9, 10.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from arco.config.settings import Settings
+from arco.core.metrics import Registry
+from arco.core.scope import Scope
+from arco.edge.auth import LOCAL_TENANT, LOCAL_WORKSPACE
+from arco.kernel.antientropy import Bounds, Sweep
+from arco.kernel.chores import Busy, Collected, Upkeeps
+from arco.kernel.compactors import Compactors
+from arco.kernel.reconcile import Report
+from arco.kernel.repair import Action
+from arco.loops.repairs import Repair, Repairs
+from arco.roles.process import Process
+
+DISABLED: Final = "disabled"
+ENFORCE: Final = "enforce"
+_DOMAIN: Final = "catalog"
+"""One chain holds all domains of the compactor: its findings are told under the first."""
+
+
+class Chores:
+    """The scheduled chores of a compactor process."""
+
+    def __init__(self, settings: Settings, process: Process, compactors: Compactors, upkeeps: Upkeeps) -> None:
+        self._process = process
+        self._compactors = compactors
+        self._upkeeps = upkeeps
+        self._meter = ChoreMeter(process.registry)
+        self._mode = str(settings.value("ARCO_COMPACTOR_REPAIR_AUTOMATION_MODE") or settings.value("ARCO_REPAIR_MODE"))
+        self._scope = str(settings.value("ARCO_COMPACTOR_REPAIR_AUTOMATION_SCOPE"))
+        self._bounds = Bounds(
+            objects_max=max(settings.value("ARCO_ANTI_ENTROPY_MAX_OBJECTS_PER_RUN"), 1),
+            batch=settings.value("ARCO_ANTI_ENTROPY_REPROCESS_BATCH_SIZE"),
+            timeout_ms=settings.value("ARCO_ANTI_ENTROPY_REPROCESS_TIMEOUT_SECS") * 1000,
+        )
+        walks = bool(settings.value("ARCO_ANTI_ENTROPY_MAX_OBJECTS_PER_RUN"))
+        often = settings.value("ARCO_COMPACTOR_INTERVAL_SECS")
+        seldom = settings.value("ARCO_COMPACTOR_REPAIR_AUTOMATION_INTERVAL_SECS") or settings.value(
+            "ARCO_REPAIR_INTERVAL_SECS"
+        )
+        self._loops = (
+            self._loop(self.walk, often if walks else 0),
+            self._loop(self.tend, 0 if self._mode == DISABLED else seldom),
+        )
+
+    def _loop(self, chore: Repair, seconds: int) -> Repairs:
+        return Repairs(
+            self._scopes, [chore], clock=self._process.clock, log=self._process.log, interval_ms=seconds * 1000
+        )
+
+    def _scopes(self) -> Sequence[Scope]:
+        """The scopes this process looks after; the local one is, also when nobody has asked for it yet."""
+        local = [] if self._compactors.only else [Scope(LOCAL_TENANT, LOCAL_WORKSPACE)]
+        return list(dict.fromkeys([*self._compactors.scopes, *local]))
+
+    def start(self) -> None:
+        """Begin."""
+        for loop in self._loops:
+            loop.start()
+
+    async def stop(self) -> None:
+        """End; what is broken off goes on with the next round of anybody."""
+        for loop in self._loops:
+            await loop.stop()
+
+    async def walk(self, scope: Scope) -> int:
+        """Anti-entropy; how many events had been missed."""
+        upkeep = self._upkeeps.of(scope)
+        if upkeep.notices.pending:
+            return 0
+        try:
+            sweeps = await upkeep.walk_all(self._bounds)
+        except Busy:
+            return 0
+        self._meter.walked(sweeps)
+        missed = sum(sweep.missed for sweep in sweeps)
+        if missed:
+            self._process.log.warning("orphaned_events_found", tenant=scope.tenant, events=missed)
+        return missed
+
+    async def tend(self, scope: Scope) -> int:
+        """Reconcile, repair and collect as the mode says; how many objects went."""
+        upkeep, enforce = self._upkeeps.of(scope), self._mode == ENFORCE
+        began_ms = self._process.clock.steady_ms()
+        status = "check_failed"
+        try:
+            report, actions = await upkeep.reconcile(_DOMAIN, self._scope, repair=enforce)
+            status = _status(report, actions)
+            now_ms = self._process.clock.steady_ms()
+            self._meter.reconciled(report, actions, now_ms=now_ms, took_ms=now_ms - began_ms)
+            began_ms = now_ms
+            done = await upkeep.collect(apply=enforce)
+        except Busy:
+            status = "busy"
+            return 0
+        except Exception:
+            self._meter.failed()
+            raise
+        finally:
+            self._meter.ran(self._mode, self._scope, status)
+        self._meter.collected(done, self._process.clock.steady_ms() - began_ms, applied=enforce)
+        return done.objects if enforce else 0
+
+
+def _status(report: Report, actions: Sequence[Action] | None) -> str:
+    if not report.issues:
+        return "clean"
+    if actions is None:
+        return "repair_needed"
+    return "repaired" if actions and all(action.done for action in actions) else "repair_failed"
+
+
+class ChoreMeter:
+    """The metrics of the chores."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._deleted = registry.counter("arco_gc_objects_deleted_total", "Objects collected").series()
+        self._bytes = registry.counter("arco_gc_bytes_reclaimed_total", "Bytes collected").series()
+        self._errors = registry.counter("arco_gc_errors_total", "Collections that failed").series()
+        self._due = registry.gauge("arco_gc_versions_due", "Versions whose time is over").series()
+        self._seconds = registry.histogram("arco_gc_run_duration_seconds", "Time of a collection", ("phase",))
+        self._gaps = registry.counter(
+            "arco_anti_entropy_gaps_found_total", "Events nobody had handed in", ("domain", "result")
+        )
+        labels = ("domain", "issue_type", "repairable")
+        self._issues = registry.counter("arco_catalog_reconciler_issues_total", "Findings of reconcile", labels)
+        self._repairs = registry.counter("arco_catalog_reconciler_repairs_total", "Repairs that were made").series()
+        self._runs = registry.counter(
+            "arco_catalog_repair_automation_runs_total", "Rounds of repair", ("domain", "mode", "scope", "status")
+        )
+        self._findings = registry.counter("arco_catalog_repair_findings_total", "Findings").series()
+        self._repeats = registry.counter("arco_catalog_repair_repeat_findings_total", "Findings found again").series()
+        self._backlog = registry.gauge("arco_catalog_repair_backlog_count", "Findings not repaired").series()
+        self._age = registry.gauge("arco_catalog_repair_backlog_age_seconds", "Age of the oldest finding").series()
+        self._latency = registry.histogram(
+            "arco_catalog_repair_completion_latency_seconds", "Time of a repair"
+        ).series()
+        self._known: dict[str, int] = {}
+
+    def walked(self, sweeps: Sequence[Sweep]) -> None:
+        """Count what anti-entropy found."""
+        for sweep in sweeps:
+            folded = max(sweep.missed - sweep.pending, 0)
+            for result, count in (("folded", folded), ("pending", sweep.pending), ("quarantined", sweep.quarantined)):
+                if count:
+                    self._gaps.series(_DOMAIN, result).inc(count)
+
+    def reconciled(self, report: Report, actions: Sequence[Action] | None, *, now_ms: int, took_ms: int) -> None:
+        """Count what reconcile found and repair did."""
+        for issue in report.issues:
+            self._issues.series(_DOMAIN, issue.issue_type, str(issue.repairable).lower()).inc()
+        paths = {issue.path for issue in report.issues}
+        self._findings.inc(len(paths))
+        self._repeats.inc(len(paths & self._known.keys()))
+        self._known = {path: self._known.get(path, now_ms) for path in paths}
+        self._backlog.set(float(len(paths)))
+        self._age.set((now_ms - min(self._known.values(), default=now_ms)) / 1000)
+        done = sum(1 for action in actions or () if action.done)
+        if done:
+            self._repairs.inc(done)
+            self._latency.observe(took_ms / 1000)
+
+    def ran(self, mode: str, scope: str, status: str) -> None:
+        """Count a round."""
+        self._runs.series(_DOMAIN, mode, scope, status).inc()
+
+    def collected(self, done: Collected, took_ms: int, *, applied: bool) -> None:
+        """Count what a collection took away."""
+        self._seconds.series("collect" if applied else "rehearse").observe(took_ms / 1000)
+        self._due.set(float(done.chain.due))
+        if applied:
+            self._deleted.inc(done.objects)
+            self._bytes.inc(done.bytes)
+
+    def failed(self) -> None:
+        """Count a collection that did not get through."""
+        self._errors.inc()
