@@ -106,7 +106,7 @@ async def _seen(look: Callable[[], Any]) -> Any:
     return found
 
 
-async def test_a_child_that_met_one_scope_never_meets_another(world):
+async def test_a28_a_child_that_met_one_scope_never_meets_another(world):
     await world.ask("SELECT count(*) FROM catalog.tables")
     first = set(world.sandbox.processes)
     await world.query("SELECT count(*) FROM catalog.tables", scope=Scope("acme", "other"))
@@ -117,7 +117,7 @@ async def test_a_child_that_met_one_scope_never_meets_another(world):
     assert first & {pid for pid, scope in bound.items() if scope == Scope("acme", "main")}
 
 
-async def test_a_cancelled_query_is_killed_and_who_asked_is_told(world):
+async def test_a28_a_cancelled_query_is_killed_and_who_asked_is_told(world):
     asked = Asked(scope=Scope("acme", "main"), actor="user:x", request_id=None, endpoint="query", sql=ENDLESS[0])
     work = world.service.query(world.reader, asked.scope, Ask(sql=asked.sql))
     asking = asyncio.ensure_future(world.queries.run(asked, work))
@@ -131,7 +131,7 @@ async def test_a_cancelled_query_is_killed_and_who_asked_is_told(world):
     assert world.queries.of(asked.scope) == []
 
 
-async def test_children_hold_no_file_no_socket_but_their_own_and_no_secret(world, monkeypatch):
+async def test_a28_children_hold_no_file_no_socket_but_their_own_and_no_secret(world, monkeypatch):
     monkeypatch.setenv("ARCO_JWT_SECRET", "nobody-may-see-this-secret-in-a-child")
     await world.ask("SELECT 1")
     for pid in world.sandbox.processes:
@@ -141,7 +141,7 @@ async def test_children_hold_no_file_no_socket_but_their_own_and_no_secret(world
         assert not [name for name in names if name.startswith("/") and name != "/dev/null"]
 
 
-async def test_children_go_when_nobody_asks_any_more():
+async def test_a28_children_go_when_nobody_asks_any_more():
     world = World(ASnapshot(1))
     world.sandbox._idle_s = 0.05
     await world.ask("SELECT 1")
