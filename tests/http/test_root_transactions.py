@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
 
 from arco.core.limits import TRANSACTION_HOLD_MS
@@ -14,10 +15,11 @@ from arco.roles import api as api_role
 from arco.storage.memory import MemoryStore
 from arco.storage.port import Absent, Matches, PutOutcome, Unsure
 
-from .test_transactions import create_catalog, create_schema, register
+from .test_transactions import apply, create_catalog, create_schema, register
 from .world import World, a_world, foreground, problem
 
 UNKNOWN = (503, "OUTCOME_UNKNOWN")
+ORDERS = {"catalog": "analytics2", "schema": "sales", "table": "orders"}
 
 
 async def commit(api: httpx.AsyncClient, *operations: dict[str, Any], key: str = "root-1") -> httpx.Response:
@@ -203,6 +205,30 @@ async def test_a_prepared_transaction_is_polled_holds_its_names_and_is_not_reada
     assert (await left.api.get("/catalogs", headers=token)).status_code == 404
 
 
+async def test_every_write_that_meets_a_hold_is_told_to_come_back(left):
+    api = left.api
+    await api.post("/lineage/edges", json={"edges": [{"source_id": "x", "target_id": "y"}]})
+    edges = {"addEdges": {"edges": [{"sourceId": "a", "targetId": "b"}]}}
+    left.store.silent = True
+    operations = (create_schema("s", "default"), edges, {"updateTable": {**ORDERS, "description": "d"}})
+    await api.post("/catalogs", json={"name": "analytics2"})
+    await api.post("/catalogs/analytics2/schemas", json={"name": "sales"})
+    await api.post("/catalogs/analytics2/schemas/sales/tables", json={"name": "orders", "columns": []})
+    assert problem(await commit(api, *operations, key="held"))[:2] == UNKNOWN
+    left.store.silent = False
+    table = "/catalogs/analytics2/schemas/sales/tables/orders"
+    for method, path, body in (
+        ("POST", "/lineage/edges", {"edges": [{"source_id": "a", "target_id": "b"}]}),
+        ("POST", "/namespaces", {"name": "n"}),
+        ("PATCH", table, {"description": "other"}),
+        ("DELETE", table, None),
+    ):
+        answer = await api.request(method, path, json=body) if body else await api.request(method, path)
+        assert problem(answer)[:2] == (409, "CONFLICT"), (method, path, answer.text)
+        assert "held by a transaction" in answer.json()["message"]
+        assert answer.headers["retry-after"] == "1"
+
+
 async def test_an_overdue_one_is_aborted_by_the_repair_loop_and_what_it_held_is_free(left):
     assert await left.repaired() == 0
     left.world.clock.ahead_ms = TRANSACTION_HOLD_MS + 1
@@ -219,3 +245,26 @@ async def test_the_same_key_is_a_new_transaction_once_the_old_one_is_overdue(lef
     assert answer.json()["receipt"]["txId"] != left.tx_id
     assert (await status(left.api, left.tx_id))["status"] == "TRANSACTION_STATUS_ABORTED"
     assert (await left.api.get("/catalogs/analytics")).status_code == 200
+
+
+async def test_what_is_derived_from_the_catalog_follows_transactions_of_both_kinds(api):
+    await commit(api, create_catalog(), create_schema(), register("by_root", "id"), key="1")
+    await apply(api, register("by_unit", "id"), key="2")
+    for word in ("by_root", "by_unit"):
+        found = (await api.get("/search", params={"q": word})).json()
+        assert word in json.dumps(found)
+
+
+async def test_the_relation_of_transactions_has_the_contract_s_columns(api):
+    await commit(api, create_catalog())
+    answer = await api.post("/query", json={"sql": "SELECT * FROM system.catalog.transactions"})
+    schema = pa.ipc.open_stream(answer.content).schema
+    assert [(field.name, str(field.type).removesuffix("_view")) for field in schema] == [
+        ("handle_id", "string"),
+        ("record_version", "uint32"),
+        ("lifecycle", "string"),
+        *((name, "int64") for name in ("created_at", "updated_at", "expires_at", "prepared_at", "committing_at")),
+        *((name, "int64") for name in ("visible_at", "terminal_at")),
+        ("mutation_count", "uint32"),
+        ("visible_mutation_count", "uint32"),
+    ]

@@ -3,12 +3,13 @@
 import msgspec
 
 from arco.core.clock import Clock
-from arco.core.errors import OutcomeUnknown, Unavailable, unreachable
+from arco.core.errors import Conflict, OutcomeUnknown, Unavailable, unreachable
 from arco.domains.lineage.events import EDGES_ADDED, EDGES_ADDED_VERSION, LINEAGE_DDL, EdgesAdded
 from arco.domains.lineage.rows import LINEAGE
 from arco.domains.lineage.rules import NewEdge, checked_edges, minted
 from arco.kernel.desk import Desk, EventDraft, UnitDraft
 from arco.kernel.fold import Outcome
+from arco.kernel.holds import HELD
 
 
 class Clerk(msgspec.Struct, frozen=True):
@@ -42,6 +43,8 @@ async def add_edges(clerk: Clerk, command: AddEdges, *, actor: str) -> int:
 def _settle(outcome: Outcome) -> None:
     if outcome.status == "accepted":
         return
+    if outcome.code == HELD:
+        raise Conflict(outcome.message, retry_after_s=1)
     if outcome.status == "expired":
         raise Unavailable("the edges were not recorded in time; send the request again")
     if outcome.status == "unsupported":

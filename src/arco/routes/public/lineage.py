@@ -192,7 +192,7 @@ routes = [
         tag="lineage",
         request=AddEdgesRequest,
         responses={201: AddedEdgesView},
-        errors=(400, 422),
+        errors=(400, 409, 422),
     ),
     Endpoint(
         method="GET",

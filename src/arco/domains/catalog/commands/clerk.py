@@ -36,6 +36,7 @@ from arco.domains.catalog.tables import DOMAIN
 from arco.kernel.desk import Desk, EventDraft, UnitDraft
 from arco.kernel.envelope import Claim
 from arco.kernel.fold import Outcome, Subject
+from arco.kernel.holds import HELD
 from arco.kernel.reading import Reader, Snapshot
 from arco.kernel.records import IDEMPOTENCY, OUTCOMES
 
@@ -106,8 +107,14 @@ def claim_of(operation: str, key: str | None, request_hash: str) -> Claim | None
 
 
 async def submit(clerk: Clerk, draft_: UnitDraft) -> Outcome:
-    """The outcome of one unit: accepted or rejected. Raises what the desk raises, `Unavailable`, `OutcomeUnknown`."""
+    """The outcome of one unit: accepted or rejected.
+
+    Raises as the desk does, `Unavailable`, `OutcomeUnknown`, and `Conflict` when a transaction under way holds what the
+    unit changes: it is soon decided.
+    """
     (outcome,) = await clerk.desk.submit([draft_], source=clerk.source)
+    if outcome.code == HELD:
+        raise Conflict(outcome.message, retry_after_s=1)
     match outcome.status:
         case "accepted" | "rejected":
             return outcome
