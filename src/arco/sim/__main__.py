@@ -1,9 +1,10 @@
-"""`python -m arco.sim`: run one schedule, many of them, or make a failing one small."""
+"""`python -m arco.sim`: one schedule, many of them, every fault in turn, or a failing one made small."""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from arco.sim.plan import Plan, decode_plan, encode_plan
 from arco.sim.running import Report, run_many
 from arco.sim.schedule import run_plan
 from arco.sim.swarm import PROFILES, plan_of
+from arco.sim.systematic import explore, pairs, paths, preemptions, singles, sites_of, sleepers, with_script
 from arco.sim.timeline import timeline
 
 
@@ -24,6 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(words)
     if options.command == "run":
         return _run(options)
+    if options.command == "systematic":
+        return _systematic(options)
     return _minimise(options) if options.command == "minimise" else _one(options)
 
 
@@ -46,6 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--profiles", default="swarm", help=f"comma-separated, of {', '.join(PROFILES)}")
     many.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     many.add_argument("--report", type=Path)
+    whole = commands.add_parser("systematic", help="every fault at every operation of the protocol's paths")
+    whole.add_argument("--path", choices=sorted(paths()), action="append", help="only these paths")
+    whole.add_argument("--depth", type=int, choices=(1, 2), default=1, help="faults of one schedule")
+    whole.add_argument("--sample", type=int, help="so many drawn pairs, pre-emptions or sleepers instead of all")
     return parser
 
 
@@ -74,6 +82,29 @@ def _run(options: argparse.Namespace) -> int:
     else:
         options.report.write_bytes(text)
     return 0 if report.fine else 1
+
+
+def _systematic(options: argparse.Namespace) -> int:
+    broken = 0
+    for name in options.path or sorted(paths()):
+        plan = paths()[name]
+        kinds: dict[str, Iterator[Plan]] = {
+            "singles": (with_script(plan, one) for one in singles(sites_of(plan))),
+            "sleepers": sleepers(plan),
+        }
+        if options.depth > 1:
+            kinds["pairs"] = pairs(plan, sample=options.sample)
+            if name == "race":
+                kinds["pre-emptions"] = chain.from_iterable(
+                    preemptions(depth=3, nap_s=nap_s, sample=options.sample) for nap_s in (50.0, 200.0, 900.0)
+                )
+        for kind, plans in kinds.items():
+            count, failed = explore(plans)
+            print(f"{name}: {count} {kind}, {len(failed)} broken", flush=True)
+            broken += len(failed)
+            for verdict in failed[:5]:
+                print(f"  {verdict.profile}: {verdict.violations[0]}")
+    return 1 if broken else 0
 
 
 def _plan(options: argparse.Namespace) -> Plan:

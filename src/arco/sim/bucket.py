@@ -63,11 +63,11 @@ class SimBucket:
         if present is None or present.version != when.version:
             return Lost(present.version if present else None)
         del self.objects[key]
-        self.gone[key] = present
+        self.gone.setdefault(key, present)
         for watcher in self.watchers:
             watcher.deleted(actor, key, present)
         return Deleted()
 
     def ever(self, key: str) -> Held | None:
-        """The object with this key, also when it was deleted."""
-        return self.objects.get(key) or self.gone.get(key)
+        """The object with this key, also when it was deleted; a name that was taken again shows what it first held."""
+        return self.gone.get(key) or self.objects.get(key)

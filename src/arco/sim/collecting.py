@@ -1,7 +1,4 @@
-"""Actors that tidy up: a collector of superseded manifests, and one that submits ledger objects again.
-
-Both are as simple as the protocol allows: what they do to the chain is what the real ones do.
-"""
+"""Actors that tidy up: the collector, and one that submits ledger objects again as anti-entropy does."""
 
 import asyncio
 import contextlib
@@ -9,60 +6,60 @@ from collections.abc import Sequence
 from typing import Final
 
 from arco.clients.compaction import SyncCompactRequest
-from arco.core import paths
+from arco.core.errors import CorruptData
+from arco.core.retention import Horizons
 from arco.core.scope import Scope
-from arco.kernel.chain import CATALOG_CHAIN, Chain
-from arco.kernel.manifest import decode_pointer, encode
-from arco.sim.loop import now_s
+from arco.kernel.manifest import encode
+from arco.kernel.retention.collector import Collector
 from arco.sim.machines import Directory, Machine, SimTransport
+from arco.sim.monitors import Violations
 from arco.sim.network import Network
-from arco.storage.port import Deleted, Lost, Matches, StorageUnavailable
+from arco.sim.plan import Config
+from arco.storage.port import StorageUnavailable
 
-_ROUND_S: Final = 0.05
+_ROUND: Final = 0.15
+"""Rounds of a collector, in graces."""
+
+_WALK_EACH: Final = 3
+_PAUSE_S: Final = 10.0
 _TRIES: Final = 3
 
 
-class Collector:
-    """Deletes manifests strictly ascending, each a grace after the pointer passed it.
+class Collecting:
+    """Runs the collector of every scope now and then; several may do so at once."""
 
-    Not a grace after it was superseded: a pointer may lag, and whoever just read it begins where it points.
-    """
-
-    def __init__(self, machine: Machine, scopes: Sequence[Scope]) -> None:
+    def __init__(self, machine: Machine, scopes: Sequence[Scope], violations: Violations) -> None:
         self._machine = machine
-        self._scopes = scopes
-        self._passed: dict[tuple[Scope, int], float] = {}
-        self._gone = dict.fromkeys(scopes, 0)
+        self._violations = violations
+        self._collectors = [Collector(machine.workshop(scope), horizons(machine.config)) for scope in scopes]
 
     async def run(self) -> None:
-        """Collect for ever."""
+        """Collect for ever, and walk over all names every few rounds."""
+        rounds = 0
         while True:
-            await asyncio.sleep(self._machine.config.grace_s * _ROUND_S)
-            for scope in self._scopes:
+            await asyncio.sleep(self._machine.config.grace_s * _ROUND)
+            rounds += 1
+            for collector in self._collectors:
                 try:
-                    await self._collect(scope)
+                    await collector.run(walk=rounds % _WALK_EACH == 0)
                 except StorageUnavailable:
                     continue
+                except CorruptData as error:
+                    self._violations.add("R-07", f"the collector found {error}")
 
-    async def _collect(self, scope: Scope) -> None:
-        store = self._machine.scoped_store(scope)
-        head = await Chain(store, CATALOG_CHAIN).find()
-        pointer = await store.get(paths.pointer(CATALOG_CHAIN.domains[0]))
-        if head is None or pointer is None:
-            return
-        bound = min(head.number - 1, int(decode_pointer(pointer.body).manifest_id))
-        for number in range(self._gone[scope], bound):
-            self._passed.setdefault((scope, number), now_s())
-        while self._gone[scope] < bound:
-            number = self._gone[scope]
-            if now_s() - self._passed[(scope, number)] <= self._machine.config.grace_s:
-                return
-            info = await store.head(paths.manifest(CATALOG_CHAIN.name, number))
-            if info is not None and not isinstance(
-                await store.delete(info.key, when=Matches(info.version)), Deleted | Lost
-            ):
-                return
-            self._gone[scope] += 1
+
+def horizons(config: Config) -> Horizons:
+    """How long what stays: a grace, then next to nothing."""
+    grace_ms = int(config.grace_s * 1000)
+    return Horizons(
+        keep_newest=1,
+        grace_ms=grace_ms,
+        fine_ms=2 * grace_ms,
+        coarse_ms=3 * grace_ms,
+        ledger_ms=grace_ms,
+        fine_period_ms=grace_ms // 8,
+        coarse_period_ms=grace_ms,
+    )
 
 
 class Resubmitter:
@@ -77,7 +74,7 @@ class Resubmitter:
     async def run(self) -> None:
         """Now and then, for ever."""
         while True:
-            await asyncio.sleep(3.0)
+            await asyncio.sleep(_PAUSE_S)
             for scope in self._scopes:
                 try:
                     page = await self._machine.scoped_store(scope).list_page("ledger/", limit=4)

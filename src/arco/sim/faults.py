@@ -21,6 +21,15 @@ READ_KINDS: Final = ("error", "slow")
 LIST_KINDS: Final = ("error", "slow", "stale", "double", "shuffled")
 """Faults of a listing: young keys missing, entries twice, pages out of order."""
 
+DIRECTED: Final[Mapping[str, Sequence[str]]] = {
+    "write": ("crash", "crash_after", "sleep"),
+    "read": ("crash", "sleep"),
+    "list": ("crash", "sleep"),
+    "rpc": (),
+}
+"""What only a script asks for, at an operation of choice: the process dies before it sends, or as the request takes
+effect; or it is suspended before it sends: `sleep@S` for S seconds, `sleep` for longer than knowledge stays true."""
+
 RPC_KINDS: Final = ("drop", "mute", "twice", "delay", "reset")
 """Faults of a call: never arrives; executed without an answer; executed twice; answered too late; connection reset."""
 
@@ -30,6 +39,10 @@ FAMILIES: Final[Mapping[str, Sequence[str]]] = {
     "list": LIST_KINDS,
     "rpc": RPC_KINDS,
 }
+
+
+Site = tuple[str, str, str, str]
+"""(`actor#n`, family, operation, step of the protocol)."""
 
 
 class Faults:
@@ -48,6 +61,7 @@ class Faults:
         self.script = script or {}
         self.on = True
         self.struck: list[str] = []
+        self.sites: list[Site] | None = None
         self.cells: Counter[tuple[str, str, str]] = Counter()
         self.bounds: dict[str, list[tuple[float, str]]] = {}
         for family, kinds in FAMILIES.items():
@@ -87,9 +101,11 @@ class FaultStream:
         chance, shade = draw(), draw()
         self.count += 1
         faults = self._faults
+        if faults.sites is not None:
+            faults.sites.append((f"{self.actor}#{self.count}", family, operation, step))
         kind = None
-        if self._script:
-            kind = self._script.get(f"{self.actor}#{self.count}")
+        if self._script and faults.on:
+            kind = _fitting(self._script.get(f"{self.actor}#{self.count}"), family)
         if kind is None and faults.on:
             for bound, name in faults.bounds[family]:
                 if chance < bound:
@@ -102,3 +118,9 @@ class FaultStream:
             faults.struck.append(f"{site}:{kind}")
             faults.note(kind, operation, step)
         return kind, shade
+
+
+def _fitting(kind: str | None, family: str) -> str | None:
+    """A scripted fault, if it is one of this family: after another fault there may be another operation at a site."""
+    known = kind is not None and kind.partition("@")[0] in (*FAMILIES[family], *DIRECTED[family])
+    return kind if known else None

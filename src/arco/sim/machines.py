@@ -34,6 +34,7 @@ from arco.storage.scoped import RoleStore, TenantStore
 DOMAINS: Final = (SimDomain(),)
 SPECS: Final = all_specs(DOMAINS)
 
+_FOR_EVER_S: Final = 50_000.0
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -115,7 +116,10 @@ class SimTransport:
         if target is None:
             raise ConnectionRefusedError("nobody listens")
         return await self._network.call(
-            self._machine.faults, target.process, lambda: target.serve(self._scope, body), patience_s=TIMEOUT_MS / 1000
+            self._machine.faults,
+            target.process,
+            lambda: target.serve(self._scope, body),
+            patience_s=_FOR_EVER_S if self._machine.config.patient else TIMEOUT_MS / 1000,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from arco.core import instant
+from arco.core import instant, paths
 from arco.core.canonical_json import sha256_hex
 from arco.core.errors import CorruptData
 from arco.core.scope import Scope
@@ -23,6 +23,7 @@ from arco.kernel.manifest import (
     decode_pointer,
     hash_text,
 )
+from arco.kernel.retention.record import decode_record
 from arco.sim.bucket import Held, SimBucket
 
 SLACK_S: Final = 130.0
@@ -57,7 +58,9 @@ class ChainMonitor:
         self._violations = violations
         self._grace_s = grace_s
         self._manifests = f"{scope.prefix}manifests/{CATALOG_CHAIN.name}/"
+        self._record = f"{scope.prefix}{paths.retention_record(CATALOG_CHAIN.name)}"
         self._sound: set[str] = set()
+        self.kept: tuple[int, ...] = ()
         self.head: Manifest | None = None
         self.head_hash = ""
         self.head_writer = ""
@@ -69,13 +72,14 @@ class ChainMonitor:
         self.claims: dict[tuple[str, str], tuple[str, str, str]] = {}
         self.first: dict[tuple[str, str], Folded] = {}
         self.ghosts = 0
+        self._gone_below = 0
 
     # --- what is stored -----------------------------------------------------------------------------------------------
 
     def stored(self, actor: str, key: str, held: Held, replaced: Held | None) -> None:
         """Judge a write that took effect."""
         if replaced is not None:
-            if not key.endswith(".pointer.json"):
+            if not key.endswith(".pointer.json") and "/retention/" not in key:
                 self._broken("R-03", f"{key} was written over")
                 return
             if replaced.body == held.body:
@@ -87,6 +91,9 @@ class ChainMonitor:
             )
         elif key.endswith(".pointer.json"):
             self._pointer(key, held)
+        elif key == self._record:
+            record = decode_record(held.body)
+            self.kept = tuple(one.number for one in record.kept)
         elif (before := self._bucket.gone.get(key)) is not None and before.body != held.body:
             self._broken("R-03", f"{key} was deleted and came back with other bytes")
 
@@ -186,7 +193,7 @@ class ChainMonitor:
             self._broken("R-07", f"{key} names manifest {number}, which is not in the chain")
         self.pointers[key] = number
 
-    def deleted(self, _actor: str, key: str, held: Held) -> None:
+    def deleted(self, _actor: str, key: str, _held: Held) -> None:
         """Judge a deletion (R-08)."""
         relative = key.removeprefix(self._prefix)
         now_s = self._bucket.seconds()
@@ -198,17 +205,18 @@ class ChainMonitor:
                 self._broken("R-08", f"the head {number} was deleted")
             elif self.superseded_s.get(number, now_s) > safe_s:
                 self._broken("R-08", f"manifest {number} was deleted within its grace")
+            if number > self._gone_below:
+                self._broken("R-08", f"manifest {number} was deleted before {self._gone_below}")
+            self._gone_below = max(self._gone_below, number + 1)
             return
-        if relative.startswith(("manifests/", "ledger/", "locks/")):
+        if relative.startswith("retention/manifests/"):
+            return
+        if relative.startswith(("manifests/", "locks/", "retention/")):
             self._broken("R-08", f"{relative} was deleted")
             return
-        if held.created_s > safe_s:
-            self._broken("R-08", f"{relative} was deleted before an undecided publish could no longer name it")
-        for number in reversed(self.numbers):
-            young = number == self.numbers[-1] or self.superseded_s[number] > safe_s
-            if not young:
-                break
-            if relative in self.reach[number]:
+        young = [one for one in self.numbers if one == self.numbers[-1] or self.superseded_s[one] > safe_s]
+        for number in (*self.kept, *young):
+            if relative in self.reach.get(number, ()):
                 self._broken("R-08", f"{relative} was deleted, and manifest {number} reaches it")
 
     # --- what is answered ---------------------------------------------------------------------------------------------

@@ -43,8 +43,13 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """How the world of a schedule is configured; `limits` are bounds of the code, by `module:name`."""
+    """How the world of a schedule is configured; `limits` are bounds of the code, by `module:name`.
 
+    `patient` callers of a compactor wait for ever, as in one process that is suspended as a whole.
+    `made` workspaces exist when the schedule begins; others are made by the first who writes.
+    """
+
+    made: bool = False
     compactors: int = 1
     apis: int = 1
     idle_merge_ms: int = 500
@@ -57,6 +62,7 @@ class Config(msgspec.Struct, frozen=True):
     skew_ms: int = 0
     drift: float = 0.0
     sticky: bool = False
+    patient: bool = False
     limits: dict[str, Any] = {}
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from arco.core.entropy import MintedIds
@@ -63,6 +63,7 @@ class SimProcess(Life):
         self.log = self
         self.logged: list[tuple[float, str, dict[str, object]]] = []
         self.connections: list[asyncio.Future[Any]] = []
+        self.on_crash: Callable[[], None] = _nothing
 
     def spawn(self, coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task of this process."""
@@ -79,6 +80,7 @@ class SimProcess(Life):
             if not waiting.done():
                 waiting.set_exception(ConnectionResetError(f"{self.name} is gone"))
         self.connections.clear()
+        self.on_crash()
 
     def pause(self, duration_s: float) -> None:
         """Be suspended for a while."""
@@ -93,3 +95,7 @@ class SimProcess(Life):
     def warning(self, event: str, **fields: object) -> None:
         """Keep what an operator would be told."""
         self.logged.append((self.loop.seconds, event, fields))
+
+
+def _nothing() -> None:
+    """Nobody minds."""

@@ -4,6 +4,7 @@
 replace attributes of production code for its duration (seeded defects, configuration).
 """
 
+import asyncio
 import contextlib
 import gc
 import importlib
@@ -16,7 +17,7 @@ from arco.sim.plan import Plan
 from arco.sim.swarm import plan_of
 from arco.sim.trace import Entry
 from arco.sim.tripwires import tripwires
-from arco.sim.world import World
+from arco.sim.world import World, genesis
 
 
 class Patch(msgspec.Struct, frozen=True):
@@ -55,12 +56,13 @@ def run_schedule(seed: int, profile: str = "swarm", *, patches: Sequence[Patch] 
 
 def run_plan(plan: Plan, *, patches: Sequence[Patch] = ()) -> Verdict:
     """The verdict on a schedule, for as often as it is run."""
+    genesis()  # made once, and by production code as it is
     limits = [Patch(name, value) for name, value in plan.config.limits.items()]
     with patched([*limits, *patches]), tripwires(), _uncollected():
         world = World(plan)
         try:
             world.run()
-        except Exception as error:  # noqa: BLE001  # whatever ends a schedule early is what it found
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever ends a schedule is what it found
             world.violations.add("R-29", f"the schedule ended with {type(error).__name__}: {error}")
     return Verdict(
         seed=plan.seed,

@@ -11,8 +11,8 @@ from typing import Any, Final
 from arco.core.paths import Key
 from arco.sim.bucket import Held, SimBucket
 from arco.sim.faults import FaultStream
-from arco.sim.loop import SimLoop
-from arco.sim.process import EPOCH_MS
+from arco.sim.plan import Config
+from arco.sim.process import EPOCH_MS, SimProcess
 from arco.sim.trace import Trace, step_of
 from arco.storage.port import (
     Absent,
@@ -33,6 +33,7 @@ LATE_S: Final = 120.0
 
 _SLOW_S: Final = 20.0
 _PATIENCE_S: Final = 10.0
+_SLEEP_GRACES: Final = 2.5
 _YOUNG_S: Final = 30.0
 
 
@@ -40,8 +41,12 @@ class SimStore:
     """Implements `ObjectStore` over full keys for one process."""
 
     def __init__(
-        self, loop: SimLoop, bucket: SimBucket, faults: FaultStream, *, latency: Sequence[float], trace: Trace
+        self, process: SimProcess, bucket: SimBucket, faults: FaultStream, *, config: Config, trace: Trace
     ) -> None:
+        loop = process.loop
+        latency = config.latency
+        self._process = process
+        self._sleep_s = config.grace_s * _SLEEP_GRACES
         self._loop = loop
         self._bucket = bucket
         self._faults = faults
@@ -94,6 +99,8 @@ class SimStore:
 
     async def _fetched(self, name: str, key: str, look: Callable[[str], Any], *, kind: str | None, shade: float) -> Any:
         loop = self._loop
+        if kind is not None and kind.startswith(("crash", "sleep")):
+            await self._interrupted(kind)
         if kind is None and loop.seconds < self._faults.silent_until:
             kind = "error"
         answer = loop.create_future()
@@ -130,6 +137,11 @@ class SimStore:
     async def _written(self, name: str, key: str, apply: Callable[[], Any]) -> Any:
         loop = self._loop
         kind, shade = self._faults.draw("write", name, step_of(key))
+        if kind is not None and kind.startswith(("crash", "sleep")):
+            if kind == "crash_after":
+                apply()
+            await self._interrupted(kind)
+            kind = None
         if kind is None and loop.seconds < self._faults.silent_until:
             kind = ("fail", "late", "lost")[int(shade * 3)]
         if kind == "refused":
@@ -170,6 +182,15 @@ class SimStore:
         loop.network(go, arrive, None if kind == "twice" else kind)
         return await answer
 
+    async def _interrupted(self, kind: str) -> None:
+        """The process dies, or sleeps, between two operations."""
+        self._trace.add((self._loop.seconds, self.actor, kind, "", ""))
+        if kind.startswith("crash"):
+            self._process.crash()
+        else:
+            self._process.pause(float(kind.partition("@")[2] or self._sleep_s))
+        await asyncio.sleep(0)
+
     def _delays(self, shade: float) -> tuple[float, float]:
         latency = self._latency
         scaled = shade * len(latency)
@@ -178,14 +199,16 @@ class SimStore:
 
 
 class InstantStore:
-    """A bucket's scope as it is and was, at once and without faults: what the judges read, deleted things included."""
+    """A bucket's scope as it is and was, at once and without faults: for judges, deleted things included."""
 
     def __init__(self, bucket: SimBucket, prefix: str) -> None:
         self._bucket = bucket
         self._prefix = prefix
 
     async def get(self, key: Key) -> StoredObject | None:
-        """The object, also when it was deleted."""
+        """The object, also when it was deleted. That anything is collected is not seen here."""
+        if key.startswith("retention/"):
+            return None
         held = self._bucket.ever(self._prefix + key)
         return None if held is None else StoredObject(held.body, held.version)
 
@@ -193,6 +216,10 @@ class InstantStore:
         """What is known of the object."""
         held = self._bucket.ever(self._prefix + key)
         return None if held is None else _info(key, held)
+
+    async def put(self, key: Key, body: bytes, *, when: Absent | Matches) -> PutOutcome:
+        """Write the object if the condition holds."""
+        return self._bucket.put("compactor-0", self._prefix + key, body, when)
 
     async def settle(self, key: Key) -> None:
         """Nothing to do."""

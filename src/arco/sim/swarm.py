@@ -43,7 +43,7 @@ def plan_of(seed: int, profile: str = "swarm") -> Plan:
     troubled = profile != "quiet"
     rates = _rates(rng, profile) if troubled else {}
     config = _config(rng, profile)
-    clients = [_client(rng, number, 0) for number in range(rng.choice((1, 2, 2, 3)))]
+    clients = [_client(rng, number, 0) for number in range(rng.choice((1, 1, 2, 3)))]
     clients.append(_client(rng, len(clients), 1, most=1))
     troubles = _troubles(rng, config, profile) if troubled else ()
     return Plan(seed=seed, profile=profile, config=config, clients=tuple(clients), troubles=troubles, rates=rates)
@@ -65,6 +65,7 @@ def _config(rng: random.Random, profile: str) -> Config:
         if source in limits:
             limits[name] = max(1, int(limits[source] * factor))
     return Config(
+        made=rng.random() < 0.7,
         compactors=rng.choice((1, 2, 2, 3)),
         apis=rng.choice((1, 1, 2)),
         idle_merge_ms=rng.choice((50, 500, 5_000, 5_000, 60_000)),
@@ -77,6 +78,7 @@ def _config(rng: random.Random, profile: str) -> Config:
         skew_ms=rng.choice((0, 1_000, 60_000)),
         drift=rng.choice((0.0, 0.0, 0.01)),
         sticky=rng.random() < 0.5,
+        patient=rng.random() < 0.1,
         limits=limits,
     )
 

@@ -8,6 +8,7 @@ R-12).
 import asyncio
 import random
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from arco.core import paths
@@ -18,7 +19,7 @@ from arco.kernel.verify import Verifier
 from arco.kernel.workshop import Workshop
 from arco.sim.bucket import SimBucket
 from arco.sim.clients import Client, Seen
-from arco.sim.collecting import Collector, Resubmitter
+from arco.sim.collecting import Collecting, Resubmitter
 from arco.sim.domain import LISTS, UNHEARD_OF
 from arco.sim.faults import Faults
 from arco.sim.history import History
@@ -27,11 +28,12 @@ from arco.sim.loop import SimLoop
 from arco.sim.machines import CompactorMachine, Desks, Machine
 from arco.sim.monitors import ChainMonitor, Spy, Violations
 from arco.sim.network import Network
-from arco.sim.plan import Plan, Trouble
+from arco.sim.plan import Config, Plan, Trouble
 from arco.sim.process import SimClock, SimProcess
 from arco.sim.store import InstantStore, SimStore
 from arco.sim.trace import Trace
 from arco.storage.capabilities import Verb, may
+from arco.storage.port import Absent
 
 SCOPES: Final = (Scope("first", "main"), Scope("second", "main"))
 LISTS_READ: Final = ("a", "b", "c")
@@ -57,6 +59,7 @@ class World:
         self.faults = Faults(plan.seed, plan.rates, masked=plan.masked, script=plan.script)
         self.network = Network(self.loop, self.trace)
         self.troubled = True
+        self.sites_troubled = 0
         self.undecided = 0
         self._rng = random.Random(f"{plan.seed}/world")
         self._born = 0
@@ -64,7 +67,8 @@ class World:
         self.apis: list[Desks] = []
         self.collectors: list[SimProcess] = []
         self.processes: list[SimProcess] = []
-        self._roles: dict[str, str] = {}
+        self._resubmitting: list[SimProcess] = []
+        self._roles: dict[str, str] = {"compactor-0": "compactor"}
         self._seen: dict[Scope, Seen] = {}
         monitors: dict[str, ChainMonitor] = {}
         for scope in SCOPES:
@@ -91,9 +95,11 @@ class World:
         )
         process = SimProcess(self.loop, name, self.plan.seed, clock)
         stream = self.faults.stream(name)
+        process.on_crash = lambda: self._crashed(role)
+        store = SimStore(process, self.bucket, stream, config=config, trace=self.trace)
         self._roles[name] = role
         self.processes.append(process)
-        return process, SimStore(self.loop, self.bucket, stream, latency=config.latency, trace=self.trace), stream
+        return process, store, stream
 
     def start_compactor(self) -> CompactorMachine:
         """One more compactor."""
@@ -135,6 +141,9 @@ class World:
 
     async def _story(self) -> None:
         config = self.plan.config
+        if config.made:
+            for key, body in genesis():
+                self.bucket.put("compactor-0", key, body, Absent())
         for _ in range(config.compactors):
             self.start_compactor()
         for _ in range(config.apis):
@@ -176,7 +185,6 @@ class World:
         match trouble.kind:
             case "crash":
                 process.crash()
-                self._restart(trouble.role)
             case "pause":
                 process.pause(trouble.amount)
             case "silence":
@@ -186,8 +194,10 @@ class World:
             case "freeze":
                 process.clock.stands_at_ms = process.clock.now_ms()
             case "deploy":
-                self._restart(trouble.role)
+                # The new version is there before the old one goes.
+                self._start(trouble.role)
                 await self._stopped(process)
+                process.on_crash = lambda: None
                 process.crash()
             case _:
                 await self._settled(process)
@@ -198,12 +208,17 @@ class World:
         found = [one.faults for one in machines if one.process is process]
         return found[0] if found else self.faults.stream("nobody")
 
-    def _restart(self, role: str) -> None:
+    def _crashed(self, role: str) -> None:
+        """Whoever runs processes starts another one."""
+        if self.troubled:
+            self._start(role)
+
+    def _start(self, role: str) -> None:
         if role == "compactor":
             self.start_compactor()
         elif role == "api":
             self.start_api()
-        else:
+        elif role == "collector":
             self._start_collector()
 
     async def _stopped(self, process: SimProcess) -> None:
@@ -212,7 +227,9 @@ class World:
         if machine is not None:
             stopping = process.spawn(machine.compactors.stop())
             await asyncio.wait({stopping}, timeout=60)
-            if stopping.done() and stopping.exception() is not None:
+            if stopping.cancelled():
+                self.violations.add("R-29", "the end of a compactor was broken off by itself")
+            elif stopping.done() and stopping.exception() is not None:
                 self.violations.add("R-29", f"a compactor could not stop: {stopping.exception()!r}")
 
     async def _settled(self, process: SimProcess, patience_s: float = 20.0) -> None:
@@ -228,10 +245,11 @@ class World:
         self.collectors.append(process)
         machine = Machine(process, store, stream, self.plan.config)
         machine.role = "compactor"
-        process.begin(Collector(machine, SCOPES).run())
+        process.begin(Collecting(machine, SCOPES, self.violations).run())
 
     def _resubmitter(self) -> None:
         process, store, stream = self.machine_parts("api")
+        self._resubmitting.append(process)
         machine = Machine(process, store, stream, self.plan.config)
         process.begin(Resubmitter(machine, SCOPES, self.network, self).run())
 
@@ -239,6 +257,7 @@ class World:
 
     async def _calm(self, clients: list[Client]) -> None:
         """Nothing goes wrong any more: what was wished is decided, and the world comes to rest (R-29)."""
+        self.sites_troubled = len(self.faults.sites or ())
         self.faults.on = False
         self.troubled = False
         for process in self.processes:
@@ -247,6 +266,8 @@ class World:
             process.clock.offset_ms = 0
         for machine in [*self.compactors, *(one.machine for one in self.apis)]:
             machine.faults.silent_until = 0.0
+        for process in self._resubmitting:
+            process.crash()
         self.start_compactor()
         self.start_api()
         began_s = self.loop.seconds
@@ -356,3 +377,20 @@ class World:
     def _lost_errors(self) -> list[str]:
         """What nobody heard of, but for reads that failed after everybody who waited for them had left."""
         return [text for text in self.loop.lost_errors if "StorageUnavailable" not in text]
+
+
+@lru_cache(maxsize=1)
+def genesis() -> tuple[tuple[str, bytes], ...]:
+    """The objects of workspaces nobody has written to yet, as a compactor makes them."""
+    loop = SimLoop(random.Random(0))  # type: ignore[abstract]  # as above
+    bucket = SimBucket(loop.time)
+    process = SimProcess(loop, "compactor-0", 0, SimClock(loop))
+
+    async def made() -> None:
+        for scope in SCOPES:
+            instant: Any = InstantStore(bucket, scope.prefix)
+            store: Any = None
+            await CompactorMachine(process, store, store, Config()).workshop(scope, instant).find_or_create()
+
+    loop.run(made())
+    return tuple((key, held.body) for key, held in bucket.objects.items())
