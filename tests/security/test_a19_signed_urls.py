@@ -26,7 +26,7 @@ from arco.storage.gcs_signing import GcsSigner
 from arco.storage.port import Absent
 from arco.storage.s3 import S3Store
 from arco.storage.s3_signing import S3Signer
-from arco.storage.signing import LocalSigner, ScopedSigner, SigningUnavailable, granted_ttl_s
+from arco.storage.signing import FallbackSigner, LocalSigner, ScopedSigner, SigningUnavailable, granted_ttl_s
 
 EMAIL = "signer@project.iam.gserviceaccount.com"
 KEY = Key("tenant=t/workspace=w/snapshots/a b'(c)~é.parquet")
@@ -130,8 +130,12 @@ async def test_a19_signatures_are_those_of_the_providers_own_library(store: GcsS
 
 async def test_a19_who_has_no_key_signs_nothing(store: GcsStore):
     assert store.signer(SystemClock()) is None
+    nobody, local = GcsSigner(store, SystemClock(), object()), LocalSigner(b"s" * 32, SystemClock(), ROUTE)
     with pytest.raises(SigningUnavailable):
-        await GcsSigner(store, SystemClock(), object()).sign(KEY, 60)
+        await nobody.sign(KEY, 60)
+    # Then arco does, and serves the object itself.
+    assert opened(local, await FallbackSigner(nobody, local).sign(KEY, 60))
+    assert (await FallbackSigner(signer_of(store), local).sign(KEY, 60)).startswith(store.wire.host)
 
 
 async def test_a19_a_presigned_url_of_s3_reads_one_object_for_an_hour_at_most(s3: Emulator, aws_credentials: None):

@@ -7,7 +7,7 @@ from arco.core.scope import Scope
 from arco.edge.urls import FileReader, UrlDesk
 from arco.roles.process import Process, derived_secret, domains
 from arco.storage.locate import CloudStore
-from arco.storage.signing import LocalSigner, UrlSigner
+from arco.storage.signing import FallbackSigner, LocalSigner, UrlSigner
 
 OBJECTS: Final = "/browser/objects"
 
@@ -22,12 +22,13 @@ def url_desk(process: Process, reader_for: Callable[[Scope], FileReader], *, sec
     return UrlDesk(
         store=process.store,
         reader_for=reader_for,
-        provider=_provider(process) or local,
+        provider=_provider(process, local),
         local=local,
         tables=tuple(spec for domain in domains() for spec in domain.tables if spec.name in READABLE),
         minted=minted.inc,
     )
 
 
-def _provider(process: Process) -> UrlSigner | None:
-    return process.store.signer(process.clock) if isinstance(process.store, CloudStore) else None
+def _provider(process: Process, local: LocalSigner) -> UrlSigner:
+    signer = process.store.signer(process.clock) if isinstance(process.store, CloudStore) else None
+    return local if signer is None else FallbackSigner(signer, local)

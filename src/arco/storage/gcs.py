@@ -259,7 +259,10 @@ def _is_generation(version: str) -> bool:
 
 
 def _generation(answer: Answer) -> str:
-    return answer.headers["x-goog-generation"]
+    found = answer.headers.get("x-goog-generation", "")
+    if not _is_generation(found):
+        raise StorageUnavailable("the store's answer names no generation: something else than Cloud Storage answers")
+    return found
 
 
 def _stored(answer: Answer, trouble: Trouble) -> Stored | None:

@@ -44,6 +44,20 @@ def granted_ttl_s(asked: int | None) -> int:
     return min(asked, SIGNED_URL_TTL_S_MAX)
 
 
+class FallbackSigner:
+    """Has `first` sign, and `second` when nobody may sign for `first`: no caller is left without a URL."""
+
+    def __init__(self, first: UrlSigner, second: UrlSigner) -> None:
+        self._first = first
+        self._second = second
+
+    async def sign(self, key: Key, ttl_s: int) -> str:
+        try:
+            return await self._first.sign(key, ttl_s)
+        except SigningUnavailable:
+            return await self._second.sign(key, ttl_s)
+
+
 class ScopedSigner:
     """Signs for the objects of one scope, by keys relative to it. Raises `InvalidKey` for one that could leave it."""
 
