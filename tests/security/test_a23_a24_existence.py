@@ -18,6 +18,7 @@ TOKENS = {**KEYS, "ARCO_RATE_DEFAULT_PER_MIN": "100000", "ARCO_RATE_BURST": "100
 
 VARYING = {"x-request-id", "x-ratelimit-remaining", "date"}
 FILLED = {"catalog": "theirs", "schema": "sales", "table": "orders", "namespace": "hidden"}
+ASKED = 3
 UNKNOWN_ID = "019b7700-0bbb-7abc-9def-0123456789ab"
 UNKNOWN_ULID = "01KDVH8Q3N5P7R9S1T3V5W7X9Y"
 
@@ -45,10 +46,12 @@ async def everything(world: World, ids: dict[str, str]) -> dict[str, tuple[dict[
     found = {}
     async with world.client(a_token()) as api:
         for path in get_paths(world, ids):
-            await api.get(f"http://localhost{path}")  # whatever is kept in memory afterwards is kept both times
-            before = len(world.store.operations)
-            answer = await api.get(f"http://localhost{path}")
-            found[path] = seen(answer), len(world.store.operations) - before
+            operations = []
+            for _ in range(ASKED):  # what is kept in memory is kept both times; what others do meanwhile only adds
+                before = len(world.store.operations)
+                answer = await api.get(f"http://localhost{path}")
+                operations.append(len(world.store.operations) - before)
+            found[path] = seen(answer), min(operations)
     return found
 
 
