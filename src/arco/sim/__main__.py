@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--most", type=int, default=400, help="operations shown")
     small.add_argument("--out", type=Path, help="where to write the smallest plan")
     many = commands.add_parser("run", help="run many schedules")
-    many.add_argument("--tier", choices=("A",), default="A")
+    many.add_argument("--tier", choices=("A", "B"), default="A")
     many.add_argument("--schedules", type=int, default=1_000)
     many.add_argument("--first-seed", type=int, default=0)
     many.add_argument("--profiles", default="swarm", help=f"comma-separated, of {', '.join(PROFILES)}")

@@ -113,10 +113,13 @@ def _chunk(work: tuple[str, list[int], tuple[str, ...]]) -> _Part:
 
 
 def runner_of(tier: str) -> Runner:
-    """What runs a schedule of a tier: A is the protocol below HTTP."""
-    if tier != "A":
-        raise ValueError(f"there is no tier {tier}")
-    return run_schedule
+    """What runs a schedule of a tier: A is the protocol below HTTP, B whole servers with Parquet."""
+    if tier == "A":
+        return run_schedule
+    # Whole servers bring the web framework and Parquet along.
+    from arco.sim.tier_b import run_served  # noqa: PLC0415  # see above
+
+    return run_served
 
 
 def _count(part: _Part, verdict: Verdict) -> None:

@@ -8,14 +8,18 @@ import asyncio
 import contextlib
 import gc
 import importlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
+from arco.sim.faults import Faults
+from arco.sim.history import History
+from arco.sim.loop import SimLoop
+from arco.sim.monitors import Violations
 from arco.sim.plan import Plan
 from arco.sim.swarm import plan_of
-from arco.sim.trace import Entry
+from arco.sim.trace import Entry, Trace
 from arco.sim.tripwires import tripwires
 from arco.sim.world import World, genesis
 
@@ -25,6 +29,21 @@ class Patch(msgspec.Struct, frozen=True):
 
     target: str
     value: Any
+
+
+class Lived(Protocol):
+    """A world as a verdict sees it."""
+
+    loop: SimLoop
+    trace: Trace
+    violations: Violations
+    faults: Faults
+    history: History
+    undecided: int
+
+    def run(self) -> None:
+        """Live through it. Raises what ends the story early."""
+        ...
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -54,12 +73,12 @@ def run_schedule(seed: int, profile: str = "swarm", *, patches: Sequence[Patch] 
     return run_plan(plan_of(seed, profile), patches=patches)
 
 
-def run_plan(plan: Plan, *, patches: Sequence[Patch] = ()) -> Verdict:
-    """The verdict on a schedule, for as often as it is run."""
+def run_plan(plan: Plan, *, patches: Sequence[Patch] = (), world_of: Callable[[Plan], Lived] = World) -> Verdict:
+    """The verdict on a schedule, for as often as it is run; `world_of` says in which tier's world."""
     genesis()  # made once, and by production code as it is
     limits = [Patch(name, value) for name, value in plan.config.limits.items()]
     with patched([*limits, *patches]), tripwires(), _uncollected():
-        world = World(plan)
+        world = world_of(plan)
         try:
             world.run()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever ends a schedule is what it found
