@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from arco.core import paths
-from arco.core.errors import NotFound
+from arco.core.errors import CorruptData, NotFound
 from arco.core.paths import Key
 from arco.core.retention import Horizons
 from arco.kernel import compose as compose_module
@@ -319,6 +319,31 @@ async def test_a_writer_that_slept_past_the_collector_never_publishes_what_was_c
     await no_holes(store)
 
 
+async def test_two_writers_that_slept_past_the_collector_do_not_found_a_chain_of_their_own() -> None:
+    """The first to wake leaves a manifest under a collected number, and knows better; the second must not build on it.
+    """
+    clock = VirtualClock()
+    store = MemoryStore(clock)
+    machine = a_machine(store, clock).start()
+    await written(machine, 30)
+    head = await machine.shop.chain.find()
+    assert head is not None
+    mine = paths.manifest("catalog", head.number + 1)
+    sleepies = [Sleepy(store, lambda key: key == mine) for _ in range(2)]
+    sleepers = [a_machine(sleepy, clock, seed=9 + at).start() for at, sleepy in enumerate(sleepies)]
+    waiting = [asyncio.ensure_future(sleeper.put(f"slept{at}")) for at, sleeper in enumerate(sleepers)]
+    for sleepy in sleepies:
+        await sleepy.asleep.wait()
+    await _gone_by(machine, head.number + 2, first=40)
+    for sleepy, done in zip(sleepies, waiting, strict=True):
+        sleepy.woken.set()
+        assert (await done).outcomes[0].status == "accepted"
+    assert {("g", "slept0"), ("g", "slept1")} <= (await machine.rows()).keys()
+    assert (await machine.verify()).ok
+    for one in (*sleepers, machine):
+        await one.compactor.stop()
+
+
 @pytest.mark.parametrize("others", ["rest", "merge"])
 async def test_a_merge_that_slept_past_the_collector_lands_whole_or_not_at_all(others: str) -> None:
     clock = VirtualClock()
@@ -483,6 +508,23 @@ async def test_a_pin_that_expires_lets_go() -> None:
     await machine.compactor.stop()
 
 
+@pytest.mark.parametrize("skew_ms", [86_400_000, -86_400_000])
+async def test_a_clock_that_is_wrong_ends_nobodys_pin(skew_ms: int) -> None:
+    clock, wrong = VirtualClock(), VirtualClock()
+    store = MemoryStore(clock)
+    machine = a_machine(store, clock).start()
+    await written(machine, 10)
+    pin = await PinBoard(machine.shop).pin("3", ttl_ms=20 * GRACE_MS)
+    await Collector(machine.shop, NO_HISTORY).run()
+    wrong.ms = clock.ms + skew_ms
+    other = await PinBoard(a_machine(store, wrong, seed=5).shop).pin("5", ttl_ms=20 * GRACE_MS)
+    await written(machine, 20, first=10)
+    await collected(machine, 6, NO_HISTORY)
+    assert {pin.number, other.number} <= (await retained(machine)).keys()
+    await is_whole(machine, store)
+    await machine.compactor.stop()
+
+
 @pytest.mark.parametrize("at", [*range(1, 26, 3), *range(26, 90, 8)])
 async def test_pinning_while_the_collector_decides_is_a_promise_or_a_refusal(at: int) -> None:
     """A pin is made between any two operations of a run that would give its version up."""
@@ -562,6 +604,21 @@ async def test_a_broken_chain_stops_the_collector() -> None:
         await Collector(machine.shop, NO_HISTORY).run()
     assert len(stored(store)) > 20
     await machine.compactor.stop()
+
+
+async def test_a_pointer_that_names_what_is_not_there_is_told_and_not_taken_for_a_race() -> None:
+    clock = VirtualClock()
+    store = MemoryStore(clock)
+    machine = a_machine(store, clock).start()
+    await written(machine, 30)
+    await collected(machine, 3, NO_HISTORY)
+    await machine.compactor.stop()
+    (head, *_) = sorted(key for key in store._objects if key.startswith("manifests/catalog/"))[::-1]
+    info = await store.head(Key(head))
+    assert info is not None
+    await store.delete(Key(head), when=Matches(info.version))
+    with pytest.raises(CorruptData):
+        await Collector(machine.shop, NO_HISTORY).run()
 
 
 if __name__ == "__main__":

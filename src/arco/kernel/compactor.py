@@ -351,6 +351,10 @@ class Compactor:
 
     async def _follow(self, state: ChainState) -> None:
         asked_ms = self._shop.clock.steady_ms()
+        if asked_ms - self._seen_ms > self._shop.publisher.knowledge_ms:
+            # Our head may be collected since, and what stands after it another sleeper's: begin from the pointer.
+            self._state = None
+            return
         head = await self._shop.chain.follow(state.head)
         if head.next_number == state.head.next_number:
             # Our number was taken, and collected since: begin from the pointer.

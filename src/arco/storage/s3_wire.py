@@ -5,6 +5,8 @@ code instead of as whichever `OSError` they resemble. Only this module knows s3f
 second: it is imported by whoever opens an `s3://` URL.
 """
 
+import asyncio
+import socket
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -21,7 +23,6 @@ CONNECTIONS_MAX: Final = 256
 
 _NOT_SENT: Final = (
     botocore.exceptions.ConnectTimeoutError,
-    botocore.exceptions.EndpointConnectionError,
     botocore.exceptions.ProxyConnectionError,
     botocore.exceptions.CredentialRetrievalError,
 )
@@ -56,6 +57,7 @@ class S3Wire:
 
     def __init__(self, bucket: str, patience: Patience, *, endpoint: str | None) -> None:
         self._bucket = bucket
+        self._transfer_s = patience.transfer_ms / 1000
         self._files = S3FileSystem(
             endpoint_url=endpoint,
             asynchronous=True,
@@ -74,13 +76,15 @@ class S3Wire:
 
     async def call(self, operation: str, **parameters: Any) -> Reply:
         """One request and its whole answer. Raises `NotSent`, `NoAnswer`."""
-        client = await self._files.set_session()
         try:
-            fields = await getattr(client, operation)(Bucket=self._bucket, **parameters)
-            body = b""
-            if operation == "get_object":
-                async with fields["Body"] as stream:
-                    body = await stream.read()
+            # The vendor's limits are about silence of the store; one that stops reading would be waited for for ever.
+            async with asyncio.timeout(self._transfer_s):
+                client = await self._files.set_session()
+                fields = await getattr(client, operation)(Bucket=self._bucket, **parameters)
+                body = b""
+                if operation == "get_object":
+                    async with fields["Body"] as stream:
+                        body = await stream.read()
             return Reply(fields["ResponseMetadata"]["HTTPStatusCode"], "", "", fields, body)
         except botocore.exceptions.ClientError as error:
             told = error.response.get("Error", {})
@@ -90,6 +94,10 @@ class S3Wire:
             return Reply(401, "NoCredentials", f"{error}: see https://boto3.amazonaws.com/v1/documentation", {})
         except _NOT_SENT as error:
             raise NotSent(type(error).__name__) from error
+        except botocore.exceptions.EndpointConnectionError as error:
+            # The vendor's word for a connection that was never made, and for one reset in the middle of a request.
+            unsent = isinstance(error.kwargs.get("error"), aiohttp.ClientConnectorError | socket.gaierror)
+            raise (NotSent if unsent else NoAnswer)(type(error).__name__) from error
         except (botocore.exceptions.BotoCoreError, aiohttp.ClientError, OSError) as error:
             raise NoAnswer(type(error).__name__) from error
 

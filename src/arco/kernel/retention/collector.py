@@ -85,23 +85,24 @@ class Collector:
         report = Collection(applied=apply, removals=[], issues=[])
         remover = Remover(self._shop.store, self._shop.clock)
         try:
-            await self._run(report, remover, walk=walk)
+            await self._run(await self._keeper.read(), report, remover, walk=walk)
         except RecordRaced:
             report.outcome = "raced"
         except CorruptData:
             # What another collector has removed meanwhile is not corrupt.
-            if (await self._keeper.read()).record.epoch == self._keeper.epoch:
+            known = self._keeper.epoch
+            if (await self._keeper.read()).record.epoch == known:
                 raise
             report.outcome = "raced"
         if apply:
             report.objects, report.bytes = remover.removed, remover.removed_bytes
         return report
 
-    async def _run(self, report: Collection, remover: Remover, *, walk: bool) -> None:
+    async def _run(self, found: HeldRecord, report: Collection, remover: Remover, *, walk: bool) -> None:
         sight = await self._look()
         if sight is None:
             return
-        held = await self._noted(sight)
+        held = await self._noted(found, sight)
         now_ms = held.written_ms
         goal = plan.floor_to(held.record, sight, self._horizons, now_ms=now_ms)
         report.head, report.due = sight.head, goal - held.record.floor
@@ -144,9 +145,8 @@ class Collector:
         there = [one for index, one in enumerate(found) if one is not None or index < len(spec.domains)]
         return [0 if one is None else int(decode_pointer(one.body).manifest_id) for one in there]
 
-    async def _noted(self, sight: plan.Sight) -> HeldRecord:
+    async def _noted(self, held: HeldRecord, sight: plan.Sight) -> HeldRecord:
         """The record with this look in it. Its storage time is the run's time: no machine's clock is asked."""
-        held = await self._keeper.read()
         samples = plan.timed(held.record.samples, held.written_ms)
         looked = plan.with_look(samples, sight.bound, self._horizons.grace_ms)
         return await self._keeper.swap(held, msgspec.structs.replace(held.record, samples=looked))

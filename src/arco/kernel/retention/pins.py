@@ -38,11 +38,13 @@ class PinBoard:
             raise InvalidInput("ttl must be more than nothing and at most ten years; leave it out to pin for ever")
         if len(reason) > _TEXT_MAX or len(owner) > _TEXT_MAX:
             raise InvalidInput(f"reason must be at most {_TEXT_MAX} characters")
-        pin_id, now_ms = self._shop.ids.ulid(), self._shop.clock.now_ms()
+        pin_id = self._shop.ids.ulid()
         for _ in range(_TRIES):
             held = await self._read()
             number = await self._pinnable(held.record, manifest_id)
-            live = tuple(pin for pin in held.record.pins if pin.live(now_ms))
+            # Whether another's pin holds is told by the storage's time: our clock may be ahead of everybody's, or behind.
+            now_ms = max(self._shop.clock.now_ms(), held.written_ms)
+            live = tuple(pin for pin in held.record.pins if pin.live(held.written_ms))
             ours = next((pin for pin in live if pin.pin_id == pin_id), None)
             if ours is not None:
                 return ours  # our swap's answer was lost, and somebody has swapped since

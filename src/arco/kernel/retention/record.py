@@ -122,7 +122,7 @@ class RecordKeeper:
         self._store = store
         self.key = paths.retention_record(chain)
         self.epoch = 0
-        """That of the record last swapped in by this keeper."""
+        """That of the record last read or swapped in by this keeper."""
 
     async def read(self) -> HeldRecord:
         """The record as it stands; an empty one when there is none. Raises `StorageUnavailable`, `CorruptData`."""
@@ -132,7 +132,9 @@ class RecordKeeper:
                 return HeldRecord(RetentionRecord(), None, 0)
             info = await self._store.head(self.key)
             if info is not None and info.version == found.version:
-                return HeldRecord(decode_record(found.body), found.version, info.modified_ms)
+                record = decode_record(found.body)
+                self.epoch = record.epoch
+                return HeldRecord(record, found.version, info.modified_ms)
         raise RecordRaced
 
     async def swap(self, held: HeldRecord, record: RetentionRecord) -> HeldRecord:
