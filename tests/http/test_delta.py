@@ -244,6 +244,18 @@ async def test_a_log_whose_beginning_was_cleaned_up_is_entered_by_its_checkpoint
     assert (await orders.write(52, add("ours"))).json()["version"] == 53
 
 
+async def test_versions_that_were_cleaned_up_behind_a_checkpoint_are_not_given_out_again(world, orders):
+    """Others wrote past the coordinator, made a checkpoint and cleaned up: the next number only looks free."""
+    assert (await orders.write(-1)).json()["version"] == 0
+    store = world.in_scope()
+    await put(store, "tables/orders/_delta_log/_last_checkpoint", json.dumps({"version": 50, "size": 3}))
+    for version in (50, 51):
+        await put(store, delta_log("tables/orders", version), payload(add(f"{version}")))
+    assert problem(await orders.write(0, add("lost")))[2] == "stale read_version: expected 51, got 0"
+    assert await store.head(Key(delta_log("tables/orders", 1))) is None
+    assert (await orders.write(51, add("ours"))).json()["version"] == 52
+
+
 async def put(store: Any, key: str, text: str) -> None:
     assert isinstance(await store.put(Key(key), text.encode(), when=Absent()), Stored)
 
@@ -273,7 +285,8 @@ async def test_a_commit_costs_seven_creates_and_no_listing(world, orders):
     creates = [each.key.split("/")[2] for each in operations if each.name == "create"]
     assert creates == ["ledger", "commits", "manifests", "tables", "ledger", "commits", "manifests"]
     assert {each.name for each in operations} <= {"get", "create"}
-    assert len([each for each in operations if each.name == "get"]) == 2  # the head, and the payload
+    # The head, the payload, and beside it whether others have cleaned up the log.
+    assert len([each for each in operations if each.name == "get"]) == 3
     assert sequential_rounds(operations) == 9
 
 

@@ -10,7 +10,7 @@ from arco.core.limits import DELTA_RESERVATION_MS
 from arco.core.paths import Key, delta_log
 from arco.roles import api as api_role
 from arco.storage.memory import MemoryStore
-from arco.storage.port import Absent, Matches, PutOutcome, Stored, Unsure
+from arco.storage.port import Absent, Matches, PutOutcome, StorageUnavailable, Stored, StoredObject, Unsure
 
 from .test_delta import Committer, a_committer
 from .world import World, a_world, problem
@@ -19,9 +19,15 @@ UNKNOWN = (503, "OUTCOME_UNKNOWN")
 
 
 class SilentLogs(MemoryStore):
-    """Writes of log files get no answer, and do not happen, while `silent`."""
+    """Writes of log files get no answer, and do not happen, while `silent`; reads of `unreadable` get none either."""
 
     silent = False
+    unreadable = ""
+
+    async def get(self, key: Key) -> StoredObject | None:
+        if self.unreadable and key.endswith(self.unreadable):
+            raise StorageUnavailable("no answer in time")
+        return await super().get(key)
 
     async def put(self, key: Key, body: bytes, *, when: Absent | Matches) -> PutOutcome:
         if self.silent and "_delta_log" in key:
@@ -32,7 +38,8 @@ class SilentLogs(MemoryStore):
 class Left:
     """A table whose version 1 is reserved, staged and not written."""
 
-    def __init__(self, world: World, store: SilentLogs, writer: Committer) -> None:
+    def __init__(self, world: World, store: SilentLogs, writer: Committer, name: str = "left") -> None:
+        self.name = name
         self.world = world
         self.store = store
         self.writer = writer
@@ -41,7 +48,7 @@ class Left:
 
     async def leave(self) -> None:
         assert (await self.writer.write(-1)).status_code == 200
-        self.staged = await self.writer.stage(payload(add("left")))
+        self.staged = await self.writer.stage(payload(add(self.name)))
         self.store.silent = self.world.clock.leaving = True  # nobody waits between tries
         assert problem(await self.again())[:2] == UNKNOWN
         self.store.silent = False
@@ -94,6 +101,18 @@ async def test_the_repair_loop_finishes_it_without_any_caller(left):
     assert await left.logged(1) == payload(add("left"))
     assert await left.writer.latest() == 1
     assert await repairs.once() == 0
+
+
+async def test_one_that_cannot_be_finished_does_not_keep_the_others_waiting(left):
+    world, api = left.world, left.writer.api
+    writer = await a_committer(world, api, name="refunds", location="tables/refunds")
+    other = Left(world, left.store, writer, "other")
+    await other.leave()
+    first, second = sorted((left, other), key=lambda one: one.writer.path)
+    left.store.unreadable = first.staged["staged_path"]
+    world.clock.ahead_ms = DELTA_RESERVATION_MS + 1
+    await api_role.make_repairs(world.settings, world.process, world.api.state.services).once()
+    assert (await first.writer.latest(), await second.writer.latest()) == (0, 1)
 
 
 async def test_a_reservation_whose_version_others_wrote_ends_and_its_owner_is_refused(left):

@@ -16,7 +16,7 @@ from arco.core import paths
 from arco.core.canonical_json import canonical_sha256, sha256_hex
 from arco.core.clock import Clock
 from arco.core.entropy import Ids
-from arco.core.errors import Conflict, InvalidInput, NotFound, OutcomeUnknown, Overloaded, Unavailable
+from arco.core.errors import ArcoError, Conflict, InvalidInput, NotFound, OutcomeUnknown, Overloaded, Unavailable
 from arco.domains.delta import fold, queries, rules
 from arco.domains.delta.events import (
     DELTA_COMMIT,
@@ -27,7 +27,7 @@ from arco.domains.delta.events import (
     Recorded,
     Reserved,
 )
-from arco.domains.delta.log import newest_version
+from arco.domains.delta.log import checkpointed, newest_version
 from arco.domains.delta.rows import DELTA, DeltaKeyRow, ReservationRow
 from arco.kernel.desk import Desk, EventDraft, UnitDraft
 from arco.kernel.fold import Outcome
@@ -117,7 +117,7 @@ async def commit(clerk: Clerk, command: Commit, find_root: FindRoot) -> Committe
     if done is not None:
         return _replayed(done, command)
     root = await find_root(snapshot)
-    payload = await _staged_payload(clerk, command)
+    payload, checkpoint = await asyncio.gather(_staged_payload(clerk, command), checkpointed(clerk.store, root))
     request_hash = _request_hash(command, payload)
     request = Reserved(
         table_id=command.table_id,
@@ -131,9 +131,10 @@ async def commit(clerk: Clerk, command: Commit, find_root: FindRoot) -> Committe
         staged_version=command.staged_version,
     )
     known = await queries.table_row(snapshot, command.table_id)
-    if known is None or known.latest_version == fold.NONE_YET:
-        # Others may have written this log before it came to us: its versions are not ours to give again.
-        await _adopt(clerk, command.table_id, root, known=fold.NONE_YET)
+    latest = fold.NONE_YET if known is None else known.latest_version
+    if latest == fold.NONE_YET or checkpoint > latest:
+        # Others have written this log, before it came to us or past us: their versions are not ours to give again.
+        await _adopt(clerk, command.table_id, root, known=latest)
     for _ in range(ATTEMPTS_MAX):
         outcome = await _submitted(clerk, request)
         if outcome.status == "accepted":
@@ -165,8 +166,8 @@ async def finish_overdue(clerk: Clerk) -> int:
     for reservation in held:
         try:
             await finish(clerk, reservation.table_id)
-        except (Conflict, OutcomeUnknown):
-            continue  # ended either way, or to be tried again in the next round
+        except (ArcoError, StorageUnavailable):
+            continue  # ended, or to be tried again in the next round; the others do not wait for it
     return len(held)
 
 

@@ -24,12 +24,12 @@ class _Checkpoint(msgspec.Struct):
 
 
 async def newest_version(store: ObjectStore, root: str, *, known: int = NOTHING) -> int:
-    """The newest version in the log, -1 when it is empty; versions up to `known` are known to exist.
+    """The newest version in the log, -1 when it is empty; versions up to `known` are known to exist, or to have.
 
-    Raises `StorageUnavailable`. Old log files may be gone where there is a checkpoint, so an unknown log is entered by
-    its newest checkpoint.
+    Raises `StorageUnavailable`. Old log files may be gone where there is a checkpoint, also those right after `known`,
+    so a log is entered by its newest checkpoint.
     """
-    start = await _checkpointed(store, root) if known == NOTHING else known
+    start = max(known, await checkpointed(store, root))
     newest, absent, shift = start, None, 0
     while absent is None:
         probes = [start + (1 << power) for power in range(shift, shift + _REACH)]
@@ -44,7 +44,11 @@ async def newest_version(store: ObjectStore, root: str, *, known: int = NOTHING)
     return newest
 
 
-async def _checkpointed(store: ObjectStore, root: str) -> int:
+async def checkpointed(store: ObjectStore, root: str) -> int:
+    """The newest version that writers say there is a checkpoint of, -1 when there is none. Raises `StorageUnavailable`.
+
+    No log file at or below it may be created: those that look free were cleaned up.
+    """
     found = await store.get(paths.delta_last_checkpoint(root))
     if found is None:
         return NOTHING
