@@ -42,7 +42,7 @@ class PinBoard:
         for _ in range(_TRIES):
             held = await self._read()
             number = await self._pinnable(held.record, manifest_id)
-            # Whether another's pin holds is told by the storage's time: our clock may be ahead of everybody's, or behind.
+            # Whether another's pin holds is told by the storage's time: our clock may be ahead of it, or behind.
             now_ms = max(self._shop.clock.now_ms(), held.written_ms)
             live = tuple(pin for pin in held.record.pins if pin.live(held.written_ms))
             ours = next((pin for pin in live if pin.pin_id == pin_id), None)
