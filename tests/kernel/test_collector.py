@@ -320,7 +320,7 @@ async def test_a_writer_that_slept_past_the_collector_never_publishes_what_was_c
 
 
 async def test_two_writers_that_slept_past_the_collector_do_not_found_a_chain_of_their_own() -> None:
-    """The first to wake leaves a manifest under a collected number, and knows better; the second must not build on it."""
+    """The first to wake leaves a manifest under a collected number; the second must not build on it."""
     clock = VirtualClock()
     store = MemoryStore(clock)
     machine = a_machine(store, clock).start()
