@@ -79,13 +79,7 @@ class S3Wire:
         try:
             # The vendor's limits are about silence of the store; one that stops reading would be waited for for ever.
             async with asyncio.timeout(self._transfer_s):
-                client = await self._files.set_session()
-                fields = await getattr(client, operation)(Bucket=self._bucket, **parameters)
-                body = b""
-                if operation == "get_object":
-                    async with fields["Body"] as stream:
-                        body = await stream.read()
-            return Reply(fields["ResponseMetadata"]["HTTPStatusCode"], "", "", fields, body)
+                return await self._answered(operation, parameters)
         except botocore.exceptions.ClientError as error:
             told = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -100,6 +94,15 @@ class S3Wire:
             raise (NotSent if unsent else NoAnswer)(type(error).__name__) from error
         except (botocore.exceptions.BotoCoreError, aiohttp.ClientError, OSError) as error:
             raise NoAnswer(type(error).__name__) from error
+
+    async def _answered(self, operation: str, parameters: Mapping[str, Any]) -> Reply:
+        client = await self._files.set_session()
+        fields = await getattr(client, operation)(Bucket=self._bucket, **parameters)
+        body = b""
+        if operation == "get_object":
+            async with fields["Body"] as stream:
+                body = await stream.read()
+        return Reply(fields["ResponseMetadata"]["HTTPStatusCode"], "", "", fields, body)
 
     async def signed_url(self, name: str, ttl_s: int) -> str:
         """A URL that reads one object for `ttl_s` seconds, whoever asks."""
