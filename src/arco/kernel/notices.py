@@ -81,8 +81,10 @@ class Notices:
             await asyncio.wait({self._timer})
 
     async def _later(self) -> None:
-        await self._shop.clock.sleep_ms(FLUSH_MS)
-        await self.flush()
+        # What comes while others are being folded has no timer of its own.
+        while self._pending:
+            await self._shop.clock.sleep_ms(FLUSH_MS)
+            await self.flush()
 
     async def _fold(self, domain: str, paths: Sequence[str]) -> DomainResult:
         processed, version, problems = 0, None, []

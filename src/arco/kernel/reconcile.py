@@ -1,8 +1,9 @@
 """Reconciling a chain with what is stored: is everything there that a retained version reaches, and is that readable.
 
 `current_head_only` looks at the head; `full` also at the names of the chain and of the kept copies. Existence is told
-from listings, so that looking costs a page of names per thousand objects; bytes of the head are read and hashed, and
-what the copies reach is looked at, only when asked for (`deep`). Source: catalog.md 3.9.
+from listings, so that looking costs a page of names per thousand objects; what they lack is asked for by name. Bytes of
+the head are read and hashed, and what the copies reach is looked at, only when asked for (`deep`). Source: catalog.md
+3.9.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -87,7 +88,7 @@ class Reconciler:
         """The names of the chain and of the copies; what the copies reach only when asked for: they are many."""
         record = await self._chain.retention()
         numbers = await self._numbers(f"manifests/{self._chain.spec.name}/")
-        for number in sorted(set(range(record.floor, head.number)) - numbers)[:ISSUES_MAX]:
+        for number in await self._holes(sorted(set(range(record.floor, head.number)) - numbers)[:ISSUES_MAX]):
             path = self._chain.key(number)
             report.add("missing_manifest", path, "the chain has a hole", severity="error", repairable=True)
         for number in sorted(number for number in numbers if record.floor <= number < head.number)[-DENSE_READ_MAX:]:
@@ -101,6 +102,12 @@ class Reconciler:
         for number in kept if deep else ():
             for manifest in (await self._versions.copies([number])).values():
                 await self._version(report, manifest, stored, seen)
+
+    async def _holes(self, unlisted: Sequence[int]) -> list[int]:
+        """Those that are not there and were not collected meanwhile."""
+        gone = [number for number in unlisted if await self._shop.store.head(self._chain.key(number)) is None]
+        floor = (await self._chain.retention()).floor if gone else 0
+        return [number for number in gone if number >= floor]
 
     async def _readable(self, report: Report, number: int) -> None:
         try:
@@ -116,7 +123,7 @@ class Reconciler:
         """Everything one version reaches is there."""
         for path in sorted(direct(manifest) - seen):
             seen.add(path)
-            self._present(report, path, stored, f"manifest {manifest.number} names it", repairable=False)
+            await self._present(report, path, stored, f"manifest {manifest.number} names it", repairable=False)
         for table, tree in manifest.tables.items():
             await self._refs(report, tree.refs, tree.level, table, stored=stored, seen=seen, deep=deep)
 
@@ -135,7 +142,7 @@ class Reconciler:
             if ref.path in seen:
                 continue
             seen.add(ref.path)
-            if not self._present(report, ref.path, stored, f"table {table} needs it", repairable=True):
+            if not await self._present(report, ref.path, stored, f"table {table} needs it", repairable=True):
                 continue
             if deep and not await self._sound(report, ref, table):
                 continue
@@ -147,8 +154,9 @@ class Reconciler:
                     continue
                 await self._refs(report, page.refs, page.level, table, stored=stored, seen=seen, deep=deep)
 
-    def _present(self, report: Report, path: str, stored: set[str], why: str, *, repairable: bool) -> bool:
-        if path in stored:
+    async def _present(self, report: Report, path: str, stored: set[str], why: str, *, repairable: bool) -> bool:
+        # A listing may be stale, and is older than what was written since: only who is asked for by name is missing.
+        if path in stored or await self._shop.store.head(Key(path)) is not None:
             return True
         report.add("missing_snapshot", path, f"{why} and it is gone", severity="critical", repairable=repairable)
         return False

@@ -75,7 +75,8 @@ class Chores:
         """Anti-entropy; how many events had been missed."""
         upkeep = self._upkeeps.of(scope)
         if upkeep.notices.pending:
-            return 0
+            # They would be found again; and who is told of something all the time must still be walked.
+            await upkeep.notices.flush()
         try:
             sweeps = await upkeep.walk_all(self._bounds)
         except Busy:

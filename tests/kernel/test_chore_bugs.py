@@ -1,0 +1,97 @@
+"""Mistakes the chores once made: each test failed before its fix."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from arco.core import paths
+from arco.kernel.envelope import Unit, encode_units
+from arco.kernel.fold import Outcome
+from arco.kernel.notices import Notices
+from arco.kernel.reconcile import Reconciler
+from arco.storage.memory import MemoryStore
+from arco.storage.port import Absent, ObjectInfo
+
+from .test_collector import NO_HISTORY, a_machine, collected, make_small_trees, written
+from .world import Machine, VirtualClock
+
+
+class Interrupted:
+    """A store where something happens once, right before or right after names with a prefix are listed."""
+
+    def __init__(self, inner: MemoryStore, prefix: str, what: Callable[[], Awaitable[Any]], *, before: bool) -> None:
+        self.inner = inner
+        self.prefix = prefix
+        self.what: Callable[[], Awaitable[Any]] | None = what
+        self.before = before
+
+    async def list_page(self, prefix: str, *, after: str = "", limit: int = 1000) -> Sequence[ObjectInfo]:
+        what = self.what if prefix.startswith(self.prefix) else None
+        if what is not None:
+            self.what = None
+            if self.before:
+                await what()
+        listed = await self.inner.list_page(prefix, after=after, limit=limit)
+        if what is not None and not self.before:
+            await what()
+        return listed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+async def _appended(machine: Machine, name: str) -> str:
+    unit = machine.unit({"action": "put", "name": name})
+    key = paths.ledger_object("catalog", unit.unit_id)
+    await machine.store.put(key, encode_units([unit]), when=Absent())
+    return key
+
+
+async def test_a_notice_that_comes_while_others_are_folded_waits_its_time_and_not_for_ever() -> None:
+    machine = Machine(MemoryStore(), VirtualClock()).start()
+    folding, going_on = asyncio.Event(), asyncio.Event()
+
+    async def submit(units: Sequence[Unit], size_bytes: int) -> Sequence[Outcome]:
+        folding.set()
+        await going_on.wait()
+        return (await machine.compactor.submit(units, size_bytes)).outcomes
+
+    notices = Notices(machine.shop, submit)
+    notices.note("catalog", await _appended(machine, "first"))
+    assert await notices.settle(now=False) is None
+    await folding.wait()
+    notices.note("catalog", await _appended(machine, "second"))
+    assert await notices.settle(now=False) is None
+    going_on.set()
+    for _ in range(1_000):
+        await asyncio.sleep(0)
+    assert notices.pending == 0
+    assert ("g", "second") in await machine.rows()
+    await notices.stop()
+    await machine.compactor.stop()
+
+
+async def test_what_is_written_while_reconcile_looks_is_not_taken_for_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was listed is older than the head: its objects may be missing in the list, and are there."""
+    make_small_trees(monkeypatch)
+    clock = VirtualClock()
+    store = MemoryStore(clock)
+    machine = a_machine(store, clock).start()
+    await written(machine, 30)
+    busy = Interrupted(store, "snapshots/", lambda: written(machine, 14, first=30), before=False)
+    report = await Reconciler(a_machine(busy, clock, seed=5).shop).check("catalog", "full")
+    assert report.issues == []
+    await machine.compactor.stop()
+
+
+async def test_what_is_collected_while_reconcile_looks_is_not_taken_for_a_hole() -> None:
+    clock = VirtualClock()
+    store = MemoryStore(clock)
+    machine = a_machine(store, clock).start()
+    await written(machine, 30)
+    busy = Interrupted(store, "manifests/", lambda: collected(machine, 4, NO_HISTORY), before=True)
+    report = await Reconciler(a_machine(busy, clock, seed=5).shop).check("catalog", "full")
+    assert report.issues == []
+    await machine.compactor.stop()
