@@ -16,7 +16,7 @@ import pytest
 
 from arco.core.errors import Conflict, OutcomeUnknown, Overloaded, Unavailable
 from arco.core.limits import TRANSACTION_HOLD_MS
-from arco.core.paths import Key
+from arco.core.paths import Key, root_transaction
 from arco.domains.transactions.chain_part import ChainPart
 from arco.domains.transactions.fold import TransactionsDomain
 from arco.domains.transactions.plan import Plan
@@ -364,6 +364,24 @@ async def late_prepare() -> None:
 
 def test_a_prepare_that_comes_after_the_abort_holds_nothing():
     simulated(late_prepare(), random.Random(0))
+
+
+async def one_unreadable_record() -> None:
+    disks = Disks()
+    await begun(disks)
+    server = Server(disks, seed=2)
+    first = await server.part(HOME).prepare(order_of("h", "k", (HOME,), server.clock.now_ms()))
+    second = server.chains[OTHER].ids.ulid()
+    await server.part(OTHER).prepare(Order(tx_id=second, request_hash="h", participants=(OTHER,), expires_at=0))
+    await disks.stores["records"].put(root_transaction(first), b"{", when=Absent())
+    await asyncio.sleep(TRANSACTION_HOLD_MS / 1000 + 1)
+    assert await server.coordinator.repair() == 1
+    assert (await server.snapshot(HOME)).count(HELD_KEYS) > 0
+    assert (await server.snapshot(OTHER)).count(HELD_KEYS) == 0
+
+
+def test_one_that_cannot_be_resolved_does_not_keep_the_others_waiting():
+    simulated(one_unreadable_record(), random.Random(0))
 
 
 async def aborted_meanwhile(rng: random.Random) -> str:

@@ -20,7 +20,7 @@ import msgspec
 
 from arco.core import instant, paths
 from arco.core.clock import Clock
-from arco.core.errors import Conflict, CorruptData, NotFound, OutcomeUnknown, Overloaded, Unavailable
+from arco.core.errors import ArcoError, Conflict, CorruptData, NotFound, OutcomeUnknown, Overloaded, Unavailable
 from arco.core.limits import TRANSACTION_HOLD_MS
 from arco.domains.transactions.queries import Visibility
 from arco.domains.transactions.rows import TransactionRow
@@ -164,8 +164,8 @@ class Coordinator:
             for held in await participant.overdue():
                 try:
                     await self.resolve(held.tx_id, held.participants)
-                except (*_UNREACHED, Conflict):
-                    continue  # the next round tries again
+                except (ArcoError, StorageUnavailable):
+                    continue  # the next round tries again; the others do not wait for it
                 done += 1
         return done
 
