@@ -87,6 +87,17 @@ def cloud(session: nox.Session) -> None:
 
 
 @nox.session
+def simulation(session: nox.Session) -> None:
+    """Some five minutes of the simulation on two cores: both tiers, and every fault of every path alone."""
+    sim = (_python(session), "-m", "arco.sim")
+    profiles = "swarm,storage,lives,collector"
+    session.run(*sim, "run", "--schedules", "15000", "--profiles", profiles, *session.posargs, external=True)
+    session.run(*sim, "run", "--tier", "B", "--schedules", "1000", "--profiles", profiles, external=True)
+    short = [word for path in ("commit", "genesis", "merge", "race", "reader", "spill") for word in ("--path", path)]
+    session.run(*sim, "systematic", "--depth", "2", "--sample", "500", *short, external=True)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmark set: a table for people, JSON for programs."""
     python = _python(session)

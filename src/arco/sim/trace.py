@@ -1,6 +1,7 @@
 """What happened, in order: every storage operation as it took effect. Its hash names a schedule."""
 
 import hashlib
+import marshal
 from functools import lru_cache
 from typing import Final
 
@@ -40,4 +41,4 @@ class Trace:
 
     def digest(self) -> str:
         """A hash of everything that happened."""
-        return hashlib.blake2b(repr(self.entries).encode(), digest_size=12).hexdigest()
+        return hashlib.blake2b(marshal.dumps(self.entries, 2), digest_size=12).hexdigest()

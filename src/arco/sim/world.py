@@ -268,8 +268,10 @@ class World:
             machine.faults.silent_until = 0.0
         for process in self._resubmitting:
             process.crash()
-        self.start_compactor()
-        self.start_api()
+        if self.compactor("") is None:
+            self.start_compactor()
+        if self.api("") is None:
+            self.start_api()
         began_s = self.loop.seconds
         for client in clients:
             await client.finish()
