@@ -6,7 +6,7 @@ that tables are dicts and that every `submit` is one manifest.
 
 import random
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -18,6 +18,7 @@ from arco.kernel.desk import UnitDraft
 from arco.kernel.envelope import Envelope, Unit, event_key
 from arco.kernel.fold import Change, Domain, NotLoaded, Outcome
 from arco.kernel.manifest import CommitInputs
+from arco.kernel.reading import Range, Sieve, Sifted
 from arco.kernel.rooms import Rooms
 from arco.kernel.spec import R, RowKey, TableSpec
 from arco.kernel.workshop import FOLD_VERSION
@@ -205,6 +206,18 @@ class MemorySnapshot:
             # Like the kernel's: what begins with a partial `after` does not lie beyond it.
             mine = [key for key in mine if (key < after if descending else key[: len(after)] > after)]
         return [rows[key] for key in mine[:limit]]
+
+    async def sift(self, table: TableSpec[R], between: Range, sieve: Sieve, *, most: int) -> Sifted[R]:
+        keys = [key for key in self._keys(table) if between.low <= key < between.high]
+        seen = [self.state[table.name][key] for key in keys[:most]]
+        passed = sieve.keep(*([getattr(row, field) for row in seen] for field in sieve.fields))
+        return Sifted([seen[index] for index in passed], len(seen), keys[most - 1] if len(keys) > most else None)
+
+    async def firsts(
+        self, table: TableSpec[R], prefix: RowKey, each: Iterable[RowKey], wanted: Callable[[R], bool]
+    ) -> dict[RowKey, R]:
+        found = {key: await self.scan(table, prefix=(*prefix, *key)) for key in each}
+        return {key: mine[0] for key, rows in found.items() if (mine := [row for row in rows if wanted(row)])}
 
     async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:
         return sum(low <= key < high for key in self._keys(table))

@@ -34,9 +34,10 @@ SEARCH_QUERY_CHARS_MAX: Final = 256
 SEARCH_QUERY_WORDS_MAX: Final = 8
 """One search: what people type, several times over; each word costs a round of look-ups."""
 
-SEARCH_POSTINGS_MAX: Final = 4_096
-SEARCH_ROWS_MAX: Final = 32
-"""Postings looked at, and table rows read, for one page of results: then the page ends, and the next goes on."""
+SEARCH_POSTINGS_MAX: Final = 8_192
+SEARCH_LOOKUPS_MAX: Final = 32
+"""Postings looked at, and segments read to look up other words, for one page of results: then the page ends, and the
+next goes on."""
 
 SEARCH_PAGE_DEFAULT: Final = 20
 """Results of a page when none is asked for: a screen."""

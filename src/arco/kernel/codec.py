@@ -29,6 +29,9 @@ _HOT_AFTER: Final = 24
 _HOT_ROWS_MAX: Final = 64
 """Single rows a segment keeps as structs: looked-up names repeat."""
 
+_FEW: Final = 16
+"""So many rows are made one by one; of more, columns are."""
+
 _METADATA: Final = {"created_by": "arco-catalog"}
 
 
@@ -232,6 +235,18 @@ class SegmentRows(SegmentKeys):
     def rows(self, low: int, high: int) -> list[Any]:
         """Rows `[low, high)` as structs."""
         return rows_of(self.spec, self.table.slice(low, high - low))
+
+    def rows_at(self, indexes: Sequence[int]) -> list[Any]:
+        """The rows at these places as structs."""
+        if len(indexes) > _FEW:
+            return rows_of(self.spec, self.table.take(pa.array(indexes, type=pa.int64())))
+        make = row_maker(self.spec)
+        return [make(*[column[index].as_py() for column in self.columns]) for index in indexes]
+
+    def values(self, field: str, low: int, high: int) -> list[Any]:
+        """One field of the rows `[low, high)`."""
+        values: list[Any] = self.columns[self.table.schema.get_field_index(field)].slice(low, high - low).to_pylist()
+        return values
 
 
 def _compact(column: pa.Array) -> pa.Array:

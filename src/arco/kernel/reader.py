@@ -6,7 +6,7 @@ probe. What lies under a snapshot is immutable, so snapshots share everything th
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +19,8 @@ from arco.kernel.codec import merged, public_names, table_of
 from arco.kernel.loader import Loader
 from arco.kernel.manifest import Ref
 from arco.kernel.merge import edits_of, parted
+from arco.kernel.ranges import firsts, sifted
+from arco.kernel.reading import Range, Sieve, Sifted
 from arco.kernel.spec import R, RowKey, TableSpec
 from arco.kernel.state import ChainState, Loaded, Span
 
@@ -77,6 +79,17 @@ class ChainSnapshot:
             return rows
 
         return await self._loader.answer(self._state, taken)
+
+    async def sift(self, table: TableSpec[R], between: Range, sieve: Sieve, *, most: int) -> Sifted[R]:
+        """The rows of a range that pass, in key order; about `most` are looked at, and only what passes is decoded."""
+        return await self._loader.answer(self._state, lambda state: sifted(state, table, between, sieve, most))
+
+    async def firsts(
+        self, table: TableSpec[R], prefix: RowKey, each: Iterable[RowKey], wanted: Callable[[R], bool]
+    ) -> dict[RowKey, R]:
+        """For each key its first wanted row whose key begins with `prefix` and it, all looked up together."""
+        keys = list(each)
+        return await self._loader.answer(self._state, lambda state: firsts(state, table, prefix, keys, wanted))
 
     async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:
         """About how many rows have keys in `[low, high)`."""

@@ -4,8 +4,10 @@ A snapshot is immutable and complete; holding one costs nothing and reads load w
 between snapshots through one cache.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol
+
+import msgspec
 
 from arco.kernel.spec import R, RowKey, TableSpec
 
@@ -29,6 +31,28 @@ class Part(Protocol):
     async def rows(self) -> "pa.Table":
         """The rows with their public columns, in key order."""
         ...
+
+
+class Range(NamedTuple):
+    """Keys in `[low, high)`; both may be beginnings of keys, and `(*key, "")` lies right behind a key."""
+
+    low: RowKey
+    high: RowKey
+
+
+class Sieve(NamedTuple):
+    """Which rows pass: `keep` gets the values of `fields`, a list each, and tells the indexes of rows that do."""
+
+    fields: tuple[str, ...]
+    keep: Callable[..., list[int]]
+
+
+class Sifted(msgspec.Struct, Generic[R], frozen=True):
+    """Rows that passed, how many were looked at, and the last key looked at; None when the range is at its end."""
+
+    rows: list[R]
+    examined: int
+    reached: RowKey | None
 
 
 class Snapshot(Protocol):
@@ -75,6 +99,16 @@ class Snapshot(Protocol):
         descending: bool = False,
     ) -> list[R]:
         """Rows whose key begins with `prefix` and lies strictly beyond `after`, in key order, at most `limit`."""
+        ...
+
+    async def sift(self, table: TableSpec[R], between: Range, sieve: Sieve, *, most: int) -> Sifted[R]:
+        """The rows of a range that pass, in key order; about `most` are looked at, and only what passes is decoded."""
+        ...
+
+    async def firsts(
+        self, table: TableSpec[R], prefix: RowKey, each: Iterable[RowKey], wanted: Callable[[R], bool]
+    ) -> dict[RowKey, R]:
+        """For each key its first wanted row whose key begins with `prefix` and it, all looked up together."""
         ...
 
     async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:

@@ -55,6 +55,14 @@ class Segment(Keys, Protocol):
         """Rows `[low, high)` as structs."""
         ...
 
+    def rows_at(self, indexes: Sequence[int]) -> list[Any]:
+        """The rows at these places as structs."""
+        ...
+
+    def values(self, field: str, low: int, high: int) -> list[Any]:
+        """One field of the rows `[low, high)`."""
+        ...
+
     def keys_alone(self) -> Keys:
         """The keys without the rows."""
         ...

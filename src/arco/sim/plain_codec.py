@@ -54,6 +54,12 @@ class PlainSegment:
     def rows(self, low: int, high: int) -> list[Any]:
         return self._rows[low:high]
 
+    def rows_at(self, indexes: Sequence[int]) -> list[Any]:
+        return [self._rows[index] for index in indexes]
+
+    def values(self, field: str, low: int, high: int) -> list[Any]:
+        return [getattr(row, field) for row in self._rows[low:high]]
+
     def keys_alone(self) -> Keys:
         return self
 

@@ -161,6 +161,12 @@ class MemorySnapshot:
         rows = [row for row in self._rows(table) if begins_with(table.key_of(row), prefix)]
         return rows if limit is None else rows[:limit]
 
+    async def sift(self, table: TableSpec[R], between: Any, sieve: Any, *, most: int) -> Any:
+        raise NotImplementedError("lineage reads whole ranges")
+
+    async def firsts(self, table: TableSpec[R], prefix: RowKey, each: Any, wanted: Any) -> Any:
+        raise NotImplementedError("lineage reads whole ranges")
+
     async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:
         return self.count(table)
 

@@ -80,6 +80,12 @@ class ASnapshot:
     async def scan(self, table: TableSpec[Any], **_: Any) -> list[Any]:
         raise NotImplementedError
 
+    async def sift(self, table: TableSpec[Any], between: Any, sieve: Any, *, most: int) -> Any:
+        raise NotImplementedError
+
+    async def firsts(self, table: TableSpec[Any], prefix: Any, each: Any, wanted: Any) -> Any:
+        raise NotImplementedError
+
     async def estimate(self, table: TableSpec[Any], low: Any, high: Any) -> int:
         return self.count(table)
 

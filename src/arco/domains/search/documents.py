@@ -81,23 +81,41 @@ class _Object(NamedTuple):
     parent_id: str
     name: str
 
+    @property
+    def object_id(self) -> str:
+        """What a posting of it finds: a column's, its table."""
+        return self.parent_id if self.kind == COLUMN else self.id
+
 
 class _Entry(NamedTuple):
     """A posting in the making; entries sort like their keys."""
 
     lane: int
     token_norm: str
+    object_id: str
     doc_id: str
-    parent_id: str
     token: str
     score: float
     about: _Object
+
+
+_NAME_LANES: Final[Mapping[str, tuple[int, int]]] = {
+    NAMESPACE: (NAMESPACE_NAME, NAMESPACE_WORD),
+    TABLE: (TABLE_NAME, TABLE_WORD),
+    COLUMN: (COLUMN_NAME, COLUMN_WORD),
+}
 
 
 def namespace_postings(row: NamespaceRow) -> Postings:
     """The postings of a schema by key."""
     about = _Object(NAMESPACE, row.id, row.catalog_key, row.name)
     return _postings(_own(about, NAMESPACE_LANES, description=row.description, properties=row.properties_json), {})
+
+
+def name_postings(kind: str, ids: tuple[str, str], name: str) -> list[PostingRow]:
+    """The postings of the name of an object alone, best first; `ids` are its own and its parent's."""
+    about = _Object(kind, *ids, name)
+    return list(_postings(_named(about, *_NAME_LANES[kind]), {}).values())
 
 
 def table_postings(row: TableRow) -> Postings:
@@ -153,10 +171,10 @@ def _column(column: Column, table_id: str) -> list[_Entry]:
 
 def _named(about: _Object, name_lane: int, word_lane: int) -> list[_Entry]:
     whole, *words = posted_words(about.name)
-    found = [_Entry(name_lane, whole.normal, about.id, about.parent_id, whole.text, NAME_SCORE, about)]
+    found = [_Entry(name_lane, whole.normal, about.object_id, about.id, whole.text, NAME_SCORE, about)]
     for word in words:
         score = NAME_SCORE if word.contracted else WORD_SCORE
-        found.append(_Entry(word_lane, word.normal, about.id, about.parent_id, word.text, score, about))
+        found.append(_Entry(word_lane, word.normal, about.object_id, about.id, word.text, score, about))
     return found
 
 
@@ -164,7 +182,7 @@ def _texted(about: _Object, lane: int, text: str | None, score: float) -> list[_
     if not text:
         return []
     return [
-        _Entry(lane, word.normal, about.id, about.parent_id, word.text, score, about)
+        _Entry(lane, word.normal, about.object_id, about.id, word.text, score, about)
         for word in text_words(text, SEARCH_WORDS_MAX)
     ]
 
@@ -189,7 +207,8 @@ def _postings(entries: list[_Entry], among_column: Mapping[_Entry, int]) -> Post
             field=_FIELDS[entry.lane],
             score=entry.score,
             lane=entry.lane,
-            parent_id=entry.parent_id,
+            object_id=entry.object_id,
+            parent_id=about.parent_id,
             name=None if entry.token == about.name else about.name,
             repeats=repeats,
             repeats_column=among_column.get(entry, 0) if among_column else 0,

@@ -53,6 +53,9 @@ FIELDS: Final[Mapping[int, str]] = {
 }
 """What a posting of a lane says of a schema or table."""
 
+_LANE_OF_NAMES: Final = {kind: lane for lane, kind in NAME_LANES.items()}
+_LANE_OF_WORDS: Final = {kind: lane for lane, kind in WORD_LANES.items()}
+
 OWN_LANES: Final[Mapping[int, str]] = {**NAME_LANES, **WORD_LANES}
 """Whose names a lane holds."""
 
@@ -96,6 +99,11 @@ class Stream(msgspec.Struct, frozen=True):
         """Keys in `[low, high)` are in the range."""
         return (self.lane, self.word), (self.lane, self.word + ("\0" if self.mode == EXACT else "\U0010ffff"))
 
+    @property
+    def tells_name(self) -> bool:
+        """Whether its postings hold the names of what they find: those of columns do not hold their tables'."""
+        return self.kind == COLUMN or self.lane not in _COLUMN_FIELDS
+
     def wanted(self, posting: PostingRow) -> bool:
         """Whether a posting in the range counts."""
         return not self.whole or self.word in words_of(name_of(posting))
@@ -104,23 +112,34 @@ class Stream(msgspec.Struct, frozen=True):
 def streams_of(word: str, kinds: Iterable[str]) -> list[Stream]:
     """Where objects that hold a word with this beginning are found, best first."""
     asked = [kind for kind in KINDS if kind in kinds]
-    lanes = {kind: lane for lane, kind in NAME_LANES.items()}
-    words = {kind: lane for lane, kind in WORD_LANES.items()}
-    found = [Stream(kind, lanes[kind], EXACT, word) for kind in asked]
-    found += [Stream(kind, lanes[kind], BEYOND, word) for kind in asked]
-    found += [Stream(kind, words[kind], BEGINS, word) for kind in asked]
+    found = [Stream(kind, _LANE_OF_NAMES[kind], EXACT, word) for kind in asked]
+    found += [Stream(kind, _LANE_OF_NAMES[kind], BEYOND, word) for kind in asked]
+    found += [Stream(kind, _LANE_OF_WORDS[kind], BEGINS, word) for kind in asked]
     return [*found, *_texts(word, asked, BEGINS)]
 
 
 def leading_streams(word: str, kinds: Iterable[str], *, whole: bool) -> list[Stream]:
     """The same for a word among several: `whole` for all but the last; exact names are not told apart."""
     asked = [kind for kind in KINDS if kind in kinds]
-    lanes = {kind: lane for lane, kind in NAME_LANES.items()}
-    words = {kind: lane for lane, kind in WORD_LANES.items()}
     mode = EXACT if whole else BEGINS
-    found = [Stream(kind, lanes[kind], BEGINS, word, whole) for kind in asked]
-    found += [Stream(kind, words[kind], mode, word) for kind in asked]
+    found = [Stream(kind, _LANE_OF_NAMES[kind], BEGINS, word, whole) for kind in asked]
+    found += [Stream(kind, _LANE_OF_WORDS[kind], mode, word) for kind in asked]
     return [*found, *_texts(word, asked, mode, whole=whole)]
+
+
+def begins_names(kind: str, word: str) -> Stream:
+    """The names of a kind of object that begin with a word."""
+    return Stream(kind, _LANE_OF_NAMES[kind], BEGINS, word)
+
+
+def words_within(kind: str, word: str, *, whole: bool) -> Stream:
+    """The names of a kind of object that have a word further on."""
+    return Stream(kind, _LANE_OF_WORDS[kind], EXACT if whole else BEGINS, word)
+
+
+def text_streams(word: str, kind: str, *, whole: bool) -> list[Stream]:
+    """Where a word stands in an object of this kind but not in its name."""
+    return list(_texts(word, (kind,), EXACT if whole else BEGINS, whole=whole))
 
 
 def _texts(word: str, asked: Iterable[str], mode: str, *, whole: bool = False) -> Iterator[Stream]:
@@ -177,7 +196,7 @@ def answers(posting: PostingRow, word: str, *, whole: bool) -> bool:
 
 def object_of(posting: PostingRow, kind: str) -> str:
     """The id of the object of this kind that a posting finds."""
-    return posting.parent_id if kind == TABLE and posting.doc_type == COLUMN else posting.doc_id
+    return posting.doc_id if kind == COLUMN else posting.object_id
 
 
 def field_of(posting: PostingRow, kind: str) -> str:

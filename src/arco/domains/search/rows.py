@@ -33,8 +33,9 @@ TABLE_TAG: Final = 51
 class PostingRow(Row, frozen=True, kw_only=True, gc=False, array_like=True):
     """A word of an object. The public fields are the contract's; deltas hold a posting as an array, for its size.
 
-    `parent_id` is the catalog key of a namespace, the namespace of a table, the table of a column. `name` is that of
-    the object where it is not the word. `repeats` is the longest beginning this posting shares with one of the same
+    `object_id` is the schema or table that is found: of a column, its table; so the postings of one word are in order
+    of what they find, and are met with those of another. `parent_id` is the catalog key of a namespace, the namespace
+    of a table, the table of a column. `name` is that of the object where it is not the word. `repeats` is the longest beginning this posting shares with one of the same
     object that ranks before it (for a column: of its table); `repeats_column` is the same among those of the column
     alone. A search for a beginning no longer than that has found the object already.
     """
@@ -46,6 +47,7 @@ class PostingRow(Row, frozen=True, kw_only=True, gc=False, array_like=True):
     field: str
     score: Float32
     lane: int
+    object_id: str
     parent_id: str
     name: str | None = None
     repeats: int = 0
@@ -67,9 +69,9 @@ class BuildingRow(Row, frozen=True, kw_only=True):
 POSTINGS: Final = TableSpec(
     "token_postings",
     PostingRow,
-    key=("lane", "token_norm", "doc_id", "parent_id"),
+    key=("lane", "token_norm", "object_id", "doc_id"),
     domain=SEARCH,
-    private=frozenset({"lane", "parent_id", "name", "repeats", "repeats_column"}),
+    private=frozenset({"lane", "object_id", "parent_id", "name", "repeats", "repeats_column"}),
 )
 BUILDING: Final = TableSpec("search_building", BuildingRow, key=("index",), domain=SEARCH)
 

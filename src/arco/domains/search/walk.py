@@ -11,7 +11,8 @@ from arco.domains.search.names import Names
 from arco.domains.search.rank import Stream, found_before, streams_of
 from arco.domains.search.results import Found
 from arco.domains.search.rows import COLUMN, NAMESPACE, POSTINGS, PostingRow
-from arco.kernel.reading import Snapshot
+from arco.domains.search.tokenize import normal
+from arco.kernel.reading import Range, Sieve, Sifted, Snapshot
 from arco.kernel.spec import RowKey
 
 _AHEAD: Final = 6
@@ -31,8 +32,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     lead: Annotated[int, msgspec.Meta(ge=0, le=SEARCH_QUERY_WORDS_MAX)]
     stream: Annotated[int, msgspec.Meta(ge=0, le=64)]
     word: str
+    object_id: str
     doc_id: str
-    parent_id: str
 
 
 class Walk:
@@ -73,11 +74,13 @@ class Walk:
         pages = await asyncio.gather(*(self._read(stream, None, self.limit + 1) for stream in fresh))
         self._fetched.update(zip(fresh, pages, strict=True))
 
-    async def peek(self, stream: Stream, most: int) -> tuple[list[PostingRow], bool]:
-        """The first postings of a stream, and whether they are all."""
-        rows = await self._read(stream, None, most)
-        inside = [row for row in rows if stream.holds(row)]
-        return inside, len(rows) < most or len(inside) < len(rows)
+    async def sift(self, stream: Stream, after: RowKey | None, words: Sequence[str], most: int) -> Sifted[PostingRow]:
+        """The next postings of a stream whose object's name holds all of these texts, of about `most` looked at."""
+        low, high = stream.range()
+        between = Range(low if after is None else (*after, ""), high)
+        found = await self.snapshot.sift(POSTINGS, between, _named(words), most=most)
+        self._budget -= found.examined + 1
+        return found
 
     async def next(self, stream: Stream, after: RowKey | None, *, most: int) -> tuple[list[PostingRow], bool]:
         """The next postings of a stream, and whether they are the last."""
@@ -118,6 +121,21 @@ class Walk:
         return await self.snapshot.scan(POSTINGS, prefix=prefix, after=after or start, limit=size)
 
 
+def _named(words: Sequence[str]) -> Sieve:
+    """Passes postings in whose name every word occurs; what a word of it is, is told afterwards."""
+    if not words:
+        return Sieve(("lane",), lambda lanes: list(range(len(lanes))))
+
+    def keep(tokens: list[str], names: list[str | None]) -> list[int]:
+        texts = [normal(name or token) for token, name in zip(tokens, names, strict=True)]
+        passed = range(len(texts))
+        for word in words:
+            passed = [index for index in passed if word in texts[index]]
+        return list(passed)
+
+    return Sieve(("token", "name"), keep)
+
+
 async def one_word(walk: Walk, word: str, kinds: Sequence[str], position: Position | None) -> None:
     """Fill the page with what a word, or its beginning, finds."""
     streams = streams_of(word, kinds)
@@ -138,7 +156,7 @@ def start_of(stream: Stream, position: Position | None) -> RowKey | None:
     """The key a stream goes on after; None: from its start."""
     if position is None or not position.word:
         return None
-    return (stream.lane, position.word, position.doc_id, position.parent_id)
+    return (stream.lane, position.word, position.object_id, position.doc_id)
 
 
 async def _through(walk: Walk, stream: Stream, number: int, after: RowKey | None) -> bool:
@@ -153,6 +171,6 @@ async def _through(walk: Walk, stream: Stream, number: int, after: RowKey | None
             new = not found_before(stream, row) and await walk.lies_within(row)
             if new and not walk.take(Found(stream.kind, (row,))):
                 return False
-            walk.stopped = Position(0, 0, number, row.token_norm, row.doc_id, row.parent_id)
+            walk.stopped = Position(0, 0, number, row.token_norm, row.object_id, row.doc_id)
             after = POSTINGS.key_of(row)
     return True

@@ -1,0 +1,187 @@
+"""Reading ranges of a table for few of their rows: sifted by some fields, or looked up by many keys at once. Pure.
+
+Making structs of rows is most of what a read costs, so only the rows that count are made. What is missing is named all
+at once, so that a question about many keys takes few rounds.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from arco.kernel.manifest import Page, Ref
+from arco.kernel.reading import Range, Sieve, Sifted
+from arco.kernel.segments import Segment
+from arco.kernel.spec import R, RowKey, TableSpec
+from arco.kernel.state import ChainState, Missing
+
+_AHEAD: Final = 8
+"""Segments asked for together by a walk through a range."""
+
+
+class _Part(NamedTuple):
+    """What was sifted of one segment: rows of it, how many were looked at, and the last one's key."""
+
+    rows: list[Any]
+    examined: int
+    last: RowKey | None
+
+
+def sifted(state: ChainState, spec: TableSpec[R], between: Range, sieve: Sieve, most: int) -> Sifted[R]:
+    """The rows of a range that pass, in key order, among the first `most` or a few more. Raises `Missing`."""
+    fresh = _changed(state, spec, between)
+    base: list[R] = []
+    left = most
+    reached: RowKey | None = None
+    for ref, following in _leaves(state, spec, between):
+        segment: Segment | None = state.loaded.get(ref.path)
+        if segment is None:
+            raise Missing(spec, _together(state, ref, following, left), pages=False, key=between.low)
+        part = _part(segment, between, sieve, left)
+        base += [row for row in part.rows if spec.key_of(row) not in fresh] if fresh else part.rows
+        left -= part.examined
+        if left <= 0:
+            reached = part.last
+            break
+    if not fresh:
+        return Sifted(base, most - left, reached)
+    keys = [key for key in sorted(fresh) if fresh[key] is not None and (reached is None or key <= reached)]
+    changed = [fresh[key] for key in keys]
+    passed = sieve.keep(*([getattr(row, field) for row in changed] for field in sieve.fields))
+    base += [changed[index] for index in passed]
+    base.sort(key=spec.key_of)
+    return Sifted(base, most - left + len(keys), reached)
+
+
+def _part(segment: Segment, between: Range, sieve: Sieve, most: int) -> _Part:
+    low = segment.bisect(between.low)
+    high = min(segment.bisect(between.high, low), low + most)
+    if low >= high:
+        return _Part([], 0, None)
+    passed = sieve.keep(*(segment.values(field, low, high) for field in sieve.fields))
+    return _Part(segment.rows_at([low + index for index in passed]), high - low, segment.key_at(high - 1))
+
+
+def _together(state: ChainState, first: Ref, following: Sequence[Ref], most: int) -> list[Ref]:
+    wanted, rows = [first], first.rows
+    for ref in following[: _AHEAD - 1]:
+        if rows >= most:
+            break
+        rows += ref.rows
+        if state.loaded.get(ref.path) is None:
+            wanted.append(ref)
+    return wanted
+
+
+def _leaves(state: ChainState, spec: TableSpec[Any], between: Range) -> Iterator[tuple[Ref, Sequence[Ref]]]:
+    tree = state.tree(spec.name)
+    return _leaves_of(state, spec, (tree.refs, tree.level), between)
+
+
+def _leaves_of(
+    state: ChainState, spec: TableSpec[Any], node: tuple[Sequence[Ref], int], between: Range
+) -> Iterator[tuple[Ref, Sequence[Ref]]]:
+    refs, level = node
+    inside = refs[bisect_left(refs, between.low, key=_max_key) : bisect_left(refs, between.high, key=_min_key)]
+    for index, ref in enumerate(inside):
+        if level == 0:
+            yield ref, inside[index + 1 :]
+            continue
+        page: Page | None = state.loaded.get(ref.path)
+        if page is None:
+            raise Missing(spec, [ref], pages=True, key=between.low)
+        yield from _leaves_of(state, spec, (page.refs, page.level), between)
+
+
+def _changed(state: ChainState, spec: TableSpec[R], between: Range) -> dict[RowKey, R | None]:
+    changes: dict[RowKey, R | None] = {}
+    for layer in state.table_layers(spec.name):
+        low = bisect_left(layer.keys, between.low)
+        for key in layer.keys[low : bisect_left(layer.keys, between.high, low)]:
+            changes[key] = layer.changes[key]
+    return changes
+
+
+def firsts(
+    state: ChainState, spec: TableSpec[R], prefix: RowKey, each: Iterable[RowKey], wanted: Callable[[R], bool]
+) -> dict[RowKey, R]:
+    """For each key its first wanted row whose key begins with `prefix` and it; without those that have none.
+
+    All keys are of one length and not empty. Raises `Missing` for everything at once.
+    """
+    keys = sorted(set(each))
+    parts = _parts(state, spec, prefix, keys)
+    absent = [ref for ref, _ in parts if state.loaded.get(ref.path) is None]
+    if absent:
+        raise Missing(spec, absent, pages=False, key=prefix)
+    held: dict[RowKey, dict[RowKey, R | None]] = {}
+    for ref, mine in parts:
+        for key, row in _held(spec, state.loaded.get(ref.path), prefix, mine):
+            held.setdefault(key, {})[spec.key_of(row)] = row
+    for key in keys if state.table_layers(spec.name) else ():
+        full = (*prefix, *key)
+        changes = _changed(state, spec, Range(full, _past(full)))
+        if changes:
+            held.setdefault(key, {}).update(changes)
+    found = {key: _first(rows, wanted) for key, rows in held.items()}
+    return {key: row for key, row in found.items() if row is not None}
+
+
+def _first(rows: Mapping[RowKey, R | None], wanted: Callable[[R], bool]) -> R | None:
+    return next((row for key in sorted(rows) if (row := rows[key]) is not None and wanted(row)), None)
+
+
+def _parts(
+    state: ChainState, spec: TableSpec[Any], prefix: RowKey, keys: Sequence[RowKey]
+) -> list[tuple[Ref, list[RowKey]]]:
+    """The segments that can hold rows of the keys, each with its keys."""
+    tree = state.tree(spec.name)
+    nodes, level = _spread(tree.refs, prefix, keys), tree.level
+    while level > 0 and nodes:
+        pages: list[Page | None] = [state.loaded.get(ref.path) for ref, _ in nodes]
+        absent = [ref for (ref, _), page in zip(nodes, pages, strict=True) if page is None]
+        if absent:
+            raise Missing(spec, absent, pages=True, key=prefix)
+        below = [page for page in pages if page is not None]
+        level = below[0].level
+        nodes = [
+            part for (_, mine), page in zip(nodes, below, strict=True) for part in _spread(page.refs, prefix, mine)
+        ]
+    return nodes
+
+
+def _spread(refs: Sequence[Ref], prefix: RowKey, keys: Sequence[RowKey]) -> list[tuple[Ref, list[RowKey]]]:
+    parts: dict[int, list[RowKey]] = {}
+    for key in keys:
+        full = (*prefix, *key)
+        index = bisect_left(refs, full, key=_max_key)
+        while index < len(refs) and refs[index].min_key[: len(full)] <= full:
+            parts.setdefault(index, []).append(key)
+            index += 1
+    return [(refs[index], mine) for index, mine in sorted(parts.items())]
+
+
+def _held(spec: TableSpec[R], segment: Segment, prefix: RowKey, keys: Sequence[RowKey]) -> Iterator[tuple[RowKey, R]]:
+    """The rows of one segment that belong to the keys."""
+    low = segment.bisect(prefix)
+    high = segment.bisect(prefix, low, right=True)
+    # Within the prefix the next part of the key is in order; a list of it answers faster than the columns.
+    values = segment.values(spec.key[len(prefix)], low, high)
+    for key in keys:
+        start = bisect_left(values, key[0])
+        for row in segment.rows_at(range(low + start, low + bisect_right(values, key[0], start))):
+            if spec.key_of(row)[len(prefix) : len(prefix) + len(key)] == key:
+                yield key, row
+
+
+def _past(key: RowKey) -> RowKey:
+    """Beyond everything that begins with a key."""
+    last = key[-1]
+    return (*key[:-1], last + 1 if isinstance(last, int) else last + "\0")
+
+
+def _min_key(ref: Ref) -> RowKey:
+    return ref.min_key
+
+
+def _max_key(ref: Ref) -> RowKey:
+    return ref.max_key
