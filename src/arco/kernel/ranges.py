@@ -44,12 +44,12 @@ def sifted(state: ChainState, spec: TableSpec[R], between: Range, sieve: Sieve, 
             break
     if not fresh:
         return Sifted(base, most - left, reached)
-    keys = [key for key in sorted(fresh) if fresh[key] is not None and (reached is None or key <= reached)]
-    changed = [fresh[key] for key in keys]
+    seen = [fresh[key] for key in sorted(fresh) if reached is None or key <= reached]
+    changed = [row for row in seen if row is not None]
     passed = sieve.keep(*([getattr(row, field) for row in changed] for field in sieve.fields))
     base += [changed[index] for index in passed]
     base.sort(key=spec.key_of)
-    return Sifted(base, most - left + len(keys), reached)
+    return Sifted(base, most - left + len(seen), reached)
 
 
 def _part(segment: Segment, between: Range, sieve: Sieve, most: int) -> _Part:
@@ -110,12 +110,13 @@ def firsts(
     """
     keys = sorted(set(each))
     parts = _parts(state, spec, prefix, keys)
-    absent = [ref for ref, _ in parts if state.loaded.get(ref.path) is None]
+    segments: list[Segment | None] = [state.loaded.get(ref.path) for ref, _ in parts]
+    absent = [ref for (ref, _), segment in zip(parts, segments, strict=True) if segment is None]
     if absent:
         raise Missing(spec, absent, pages=False, key=prefix)
     held: dict[RowKey, dict[RowKey, R | None]] = {}
-    for ref, mine in parts:
-        for key, row in _held(spec, state.loaded.get(ref.path), prefix, mine):
+    for (_, mine), segment in zip(parts, segments, strict=True):
+        for key, row in _held(spec, segment, prefix, mine) if segment is not None else ():
             held.setdefault(key, {})[spec.key_of(row)] = row
     for key in keys if state.table_layers(spec.name) else ():
         full = (*prefix, *key)

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from arco.core.limits import SEGMENT_ROWS_MAX
 from arco.domains.search.rank import BEGINS, EXACT, Stream, answers, begins_names, text_streams, words_within
 from arco.domains.search.rows import COLUMN, POSTINGS, PostingRow
+from arco.domains.search.sieves import ALL, id_field
 from arco.kernel.reading import Range, Sieve, Snapshot
 from arco.kernel.spec import RowKey
 
@@ -20,10 +21,11 @@ _TOKENS_MAX: Final = 12
 READING: Final = 2
 """What reading the row of an object costs, in look-ups."""
 
+_HOLDERS_MAX: Final = 16 * SEGMENT_ROWS_MAX
+"""Postings of a word in texts that are read for what they find; estimates count whole segments."""
+
 _GLANCE: Final = 64
 _GLANCES_MAX: Final = 3
-
-_ALL: Final = Sieve(("lane",), lambda lanes: list(range(len(lanes))))
 
 
 class Lane(NamedTuple):
@@ -39,11 +41,6 @@ class Lanes(NamedTuple):
     lanes: tuple[Lane, ...]
     known: bool
 
-    @property
-    def empty(self) -> bool:
-        """Whether the word is in no text at all."""
-        return self.known and not self.lanes
-
 
 class Lookups:
     """The look-ups of one request; what a lane holds of a word is found out once."""
@@ -53,6 +50,7 @@ class Lookups:
         self.words = words
         self._lanes: dict[tuple[str, int], Lanes] = {}
         self._held: dict[Stream, bool] = {}
+        self._holders: dict[tuple[str, int], frozenset[str] | None] = {}
 
     def whole(self, number: int) -> bool:
         """Whether a word must be a whole one: all but the last."""
@@ -75,12 +73,35 @@ class Lookups:
 
     async def _any(self, stream: Stream) -> bool:
         if stream not in self._held:
-            found = await self._snapshot.sift(POSTINGS, Range(*stream.range()), _ALL, most=1)
+            found = await self._snapshot.sift(POSTINGS, Range(*stream.range()), ALL, most=1)
             while not found.rows and found.reached is not None:
                 between = Range((*found.reached, ""), stream.range()[1])
-                found = await self._snapshot.sift(POSTINGS, between, _ALL, most=1)
+                found = await self._snapshot.sift(POSTINGS, between, ALL, most=1)
             self._held[stream] = bool(found.rows)
         return self._held[stream]
+
+    async def holders(self, kind: str, numbers: Sequence[int]) -> dict[int, frozenset[str] | None]:
+        """The objects of a kind that can hold these words in texts: all of them and few more, None where too many."""
+        wanted = [number for number in numbers if (kind, number) not in self._holders]
+        found = await asyncio.gather(*(self._holding(kind, number) for number in wanted))
+        self._holders.update(zip(((kind, number) for number in wanted), found, strict=True))
+        return {number: self._holders[kind, number] for number in numbers}
+
+    async def _holding(self, kind: str, number: int) -> frozenset[str] | None:
+        streams = text_streams(self.words[number], kind, whole=self.whole(number))
+        counts = await asyncio.gather(*(self._snapshot.estimate(POSTINGS, *stream.range()) for stream in streams))
+        if sum(counts) > _HOLDERS_MAX:
+            return None
+        ids: set[str] = set()
+
+        def note(values: list[str]) -> list[int]:
+            ids.update(values)
+            return []
+
+        sieve = Sieve((id_field(kind),), note)
+        ranges = [Range(*stream.range()) for stream in streams]
+        found = await asyncio.gather(*(self._snapshot.sift(POSTINGS, one, sieve, most=_HOLDERS_MAX) for one in ranges))
+        return None if any(one.reached is not None for one in found) else frozenset(ids)
 
     async def texts(self, kind: str, numbers: Iterable[int]) -> dict[int, Lanes]:
         """Where these words stand in texts of a kind of object."""
@@ -110,7 +131,7 @@ class Lookups:
             return [stream.word] if await self._any(stream) else []
         tokens: dict[str, None] = {}
         for _ in range(_GLANCES_MAX):
-            found = await self._snapshot.sift(POSTINGS, Range(low, high), _ALL, most=_GLANCE)
+            found = await self._snapshot.sift(POSTINGS, Range(low, high), ALL, most=_GLANCE)
             tokens.update((row.token_norm, None) for row in found.rows)
             if found.reached is None:
                 return list(tokens) if len(tokens) <= _TOKENS_MAX else None

@@ -74,17 +74,15 @@ def first_in_name(asked: Asked, stream: Stream, row: PostingRow) -> bool:
     )
 
 
-async def met(
-    walk: Walk, asked: Asked, what: tuple[Stream, Sequence[PostingRow]], texts: dict[int, Lanes]
-) -> tuple[dict[RowKey, Found], int]:
+async def met(walk: Walk, asked: Asked, stream: Stream, rows: Sequence[PostingRow]) -> tuple[dict[RowKey, Found], int]:
     """What these postings of the leading word find, by their keys, and what finding out cost, in look-ups."""
-    stream, rows = what
     if stream.kind != COLUMN:
         await walk.names.learn_tables(row.object_id for row in rows if row.doc_type == COLUMN)
     candidates = [one for row in rows if (one := await _candidate(walk, asked, stream, row)) is not None]
-    lanes = dict(texts)
-    if not all(one.leads for one in candidates):
-        lanes |= await asked.lookups.texts(stream.kind, [asked.lead])
+    if not candidates:
+        return {}, 0
+    repeated = [] if all(one.leads for one in candidates) else [asked.lead]
+    lanes = await asked.lookups.texts(stream.kind, [*repeated, *asked.others])
     # One that is in hardly any text leaves the fewest to be looked up for the next.
     order = sorted(asked.others, key=lambda number: (not lanes[number].known, price(lanes[number], len(rows))))
     found: dict[RowKey, dict[int, PostingRow]] = {}

@@ -16,6 +16,7 @@ from arco.domains.search.meeting import Asked, first_in_name, met
 from arco.domains.search.rank import EXACT, NAME_LANES, OWN_LANES, Stream, leading_streams, name_of
 from arco.domains.search.results import Found
 from arco.domains.search.rows import POSTINGS, PostingRow
+from arco.domains.search.sieves import ALL, holding, named
 from arco.domains.search.walk import STEP, Position, Walk, start_of
 from arco.kernel.spec import RowKey
 
@@ -56,11 +57,11 @@ class _Stage:
         if self.number == _REST:
             return await self._rest(number, after)
         stream = self.streams[number]
-        names = [self.asked.words[other] for other in self.asked.others] if self.number == _NAMED else []
+        sieve = named([self.asked.words[other] for other in self.asked.others]) if self.number == _NAMED else ALL
         if self.number == _NAMED and not await self.asked.lookups.meet_in_names(stream, self.asked.others):
             return True
         while True:
-            found = await self.walk.sift(stream, after, names, _STRIDE if names else STEP)
+            found = await self.walk.sift(stream, after, sieve, STEP if sieve is ALL else _STRIDE)
             await self.walk.learn(found.rows)
             for row in found.rows:
                 one = await self._called(stream, row)
@@ -84,19 +85,20 @@ class _Stage:
 
     async def _rest(self, number: int, after: RowKey | None) -> bool:
         stream, asked = self.streams[number], self.asked
-        texts = await asked.lookups.texts(stream.kind, asked.others)
-        elsewhere = [other for other in asked.others if not texts[other].empty]
+        held = await asked.lookups.holders(stream.kind, asked.others)
         # What is in no text is in the name, and what is in none at all is in nothing.
-        within = [other for other in asked.others if texts[other].empty]
-        if (_own(stream) and not elsewhere) or not await asked.lookups.meet_in_names(stream, within):
+        within = [other for other in asked.others if held[other] == frozenset()]
+        named_only = _own(stream) and len(within) == len(asked.others)
+        if named_only or not await asked.lookups.meet_in_names(stream, within):
             return True
-        names = [asked.words[other] for other in within] if stream.tells_name else []
+        common = [other for other in asked.others if held[other] is None]
+        texts = list((await asked.lookups.texts(stream.kind, common)).values())
+        sieve = holding(stream, {asked.words[other]: held[other] for other in asked.others})
         while True:
-            size = self._batch([texts[other] for other in elsewhere])
-            found = await self.walk.sift(stream, after, names, _STRIDE if names else size)
+            size = self._batch(texts)
+            found = await self.walk.sift(stream, after, sieve, size if len(common) == len(asked.others) else _STRIDE)
             for start in range(0, len(found.rows), size):
-                rows = found.rows[start : start + size]
-                if not await self._met(number, rows, texts):
+                if not await self._met(number, found.rows[start : start + size]):
                     return False
             if found.reached is None:
                 return True
@@ -105,13 +107,13 @@ class _Stage:
             if self.walk.spent:
                 return False
 
-    async def _met(self, number: int, rows: Sequence[PostingRow], texts: dict[int, Lanes]) -> bool:
+    async def _met(self, number: int, rows: Sequence[PostingRow]) -> bool:
         if self.lookups_left <= 0:
             return False
         stream = self.streams[number]
         await self.walk.learn(rows)
         inside = [row for row in rows if await self.walk.lies_within(row)]
-        found, cost = await met(self.walk, self.asked, (stream, inside), texts)
+        found, cost = await met(self.walk, self.asked, stream, inside)
         self.lookups_left -= cost
         for row in rows:
             one = found.get(POSTINGS.key_of(row))

@@ -11,7 +11,6 @@ from arco.domains.search.names import Names
 from arco.domains.search.rank import Stream, found_before, streams_of
 from arco.domains.search.results import Found
 from arco.domains.search.rows import COLUMN, NAMESPACE, POSTINGS, PostingRow
-from arco.domains.search.tokenize import normal
 from arco.kernel.reading import Range, Sieve, Sifted, Snapshot
 from arco.kernel.spec import RowKey
 
@@ -74,11 +73,11 @@ class Walk:
         pages = await asyncio.gather(*(self._read(stream, None, self.limit + 1) for stream in fresh))
         self._fetched.update(zip(fresh, pages, strict=True))
 
-    async def sift(self, stream: Stream, after: RowKey | None, words: Sequence[str], most: int) -> Sifted[PostingRow]:
-        """The next postings of a stream whose object's name holds all of these texts, of about `most` looked at."""
+    async def sift(self, stream: Stream, after: RowKey | None, sieve: Sieve, most: int) -> Sifted[PostingRow]:
+        """The next postings of a stream that pass, of about `most` looked at."""
         low, high = stream.range()
         between = Range(low if after is None else (*after, ""), high)
-        found = await self.snapshot.sift(POSTINGS, between, _named(words), most=most)
+        found = await self.snapshot.sift(POSTINGS, between, sieve, most=most)
         self._budget -= found.examined + 1
         return found
 
@@ -119,21 +118,6 @@ class Walk:
     async def _read(self, stream: Stream, after: RowKey | None, size: int) -> list[PostingRow]:
         prefix, start = stream.start()
         return await self.snapshot.scan(POSTINGS, prefix=prefix, after=after or start, limit=size)
-
-
-def _named(words: Sequence[str]) -> Sieve:
-    """Passes postings in whose name every word occurs; what a word of it is, is told afterwards."""
-    if not words:
-        return Sieve(("lane",), lambda lanes: list(range(len(lanes))))
-
-    def keep(tokens: list[str], names: list[str | None]) -> list[int]:
-        texts = [normal(name or token) for token, name in zip(tokens, names, strict=True)]
-        passed = range(len(texts))
-        for word in words:
-            passed = [index for index in passed if word in texts[index]]
-        return list(passed)
-
-    return Sieve(("token", "name"), keep)
 
 
 async def one_word(walk: Walk, word: str, kinds: Sequence[str], position: Position | None) -> None:
