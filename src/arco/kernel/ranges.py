@@ -19,7 +19,7 @@ _AHEAD: Final = 8
 
 
 class _Part(NamedTuple):
-    """What was sifted of one segment: rows of it, how many were looked at, and the last one's key."""
+    """What was sifted of one segment: rows of it, how many were looked at; the last one's key when they are enough."""
 
     rows: list[Any]
     examined: int
@@ -36,7 +36,7 @@ def sifted(state: ChainState, spec: TableSpec[R], between: Range, sieve: Sieve, 
         segment: Segment | None = state.loaded.get(ref.path)
         if segment is None:
             raise Missing(spec, _together(state, ref, following, left), pages=False, key=between.low)
-        part = _part(segment, between, sieve, left)
+        part = _part(segment, ref, between, (sieve, left))
         base += [row for row in part.rows if spec.key_of(row) not in fresh] if fresh else part.rows
         left -= part.examined
         if left <= 0:
@@ -52,13 +52,17 @@ def sifted(state: ChainState, spec: TableSpec[R], between: Range, sieve: Sieve, 
     return Sifted(base, most - left + len(seen), reached)
 
 
-def _part(segment: Segment, between: Range, sieve: Sieve, most: int) -> _Part:
-    low = segment.bisect(between.low)
-    high = min(segment.bisect(between.high, low), low + most)
+def _part(segment: Segment, ref: Ref, between: Range, how: tuple[Sieve, int]) -> _Part:
+    sieve, most = how
+    # Most segments of a long range lie within it: their refs say so.
+    low = 0 if ref.min_key >= between.low else segment.bisect(between.low)
+    end = segment.count if ref.max_key < between.high else segment.bisect(between.high, low)
+    high = min(end, low + most)
     if low >= high:
         return _Part([], 0, None)
     passed = sieve.keep(*(segment.values(field, low, high) for field in sieve.fields))
-    return _Part(segment.rows_at([low + index for index in passed]), high - low, segment.key_at(high - 1))
+    rows = segment.rows_at([low + index for index in passed]) if passed else []
+    return _Part(rows, high - low, segment.key_at(high - 1) if high - low >= most else None)
 
 
 def _together(state: ChainState, first: Ref, following: Sequence[Ref], most: int) -> list[Ref]:

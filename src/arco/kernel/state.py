@@ -5,7 +5,7 @@ by raising `Missing`, and `kernel.loader` fetches that. *Not loaded is not absen
 only ever concluded from a loaded object or from the key ranges in a ref.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -88,14 +88,16 @@ class Span:
         self.limit = limit
         self.descending = descending
 
-    def touches(self, ref: Ref) -> bool:
-        """True when the ref's key range meets this span."""
+    def among(self, refs: Sequence[Ref]) -> list[Ref]:
+        """Those of a node's refs whose key ranges meet this span, in key order."""
         width = len(self.prefix)
-        if not ref.min_key[:width] <= self.prefix <= ref.max_key[:width]:
-            return False
-        if self.after is None:
-            return True
-        return ref.min_key < self.after if self.descending else ref.max_key > self.after
+        low = bisect_left(refs, self.prefix, key=lambda ref: ref.max_key[:width])
+        high = bisect_right(refs, self.prefix, key=lambda ref: ref.min_key[:width])
+        if self.after is not None and self.descending:
+            high = min(high, bisect_left(refs, self.after, key=lambda ref: ref.min_key))
+        elif self.after is not None:
+            low = max(low, bisect_right(refs, self.after, key=lambda ref: ref.max_key))
+        return list(refs[low:high])
 
     def beyond(self, key: RowKey) -> bool:
         """True when the key lies strictly beyond `after`."""
@@ -207,7 +209,7 @@ class ChainState:
     def _leaves(
         self, spec: TableSpec[Any], refs: Sequence[Ref], level: int, span: "Span"
     ) -> Iterator[tuple[Ref, Sequence[Ref]]]:
-        inside = [ref for ref in refs if span.touches(ref)]
+        inside = span.among(refs)
         if span.descending:
             inside.reverse()
         for index, ref in enumerate(inside):

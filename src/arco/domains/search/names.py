@@ -69,4 +69,6 @@ class Names:
 
 async def _learn(known: dict[str, T], ids: Iterable[str], ask: Callable[[str], Awaitable[T]]) -> None:
     wanted = [one for one in dict.fromkeys(ids) if one not in known]
+    if not wanted:
+        return
     known.update(zip(wanted, await asyncio.gather(*(ask(one) for one in wanted)), strict=True))

@@ -4,7 +4,6 @@ A page reads a bounded number of postings and rows (core.limits), however common
 empty, and say where the next one goes on. What is read together is asked for together, so that a page takes few rounds.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,7 +16,7 @@ from arco.domains.catalog.queries import catalog_key
 from arco.domains.search.names import Names
 from arco.domains.search.rank import KINDS, field_of, name_of, rank_of
 from arco.domains.search.results import Found, Result, resolved
-from arco.domains.search.rows import BUILDING, COLUMN, PostingRow
+from arco.domains.search.rows import BUILDING, COLUMN, NAMESPACE, TABLE, PostingRow
 from arco.domains.search.several import several_words
 from arco.domains.search.tokenize import normal, query_words
 from arco.domains.search.walk import Position, Walk, one_word
@@ -117,7 +116,14 @@ def _mark(asked: Search) -> str:
 
 
 async def _results(found: Sequence[Found], names: Names, query: str) -> list[Result]:
-    results = await asyncio.gather(*(resolved(one, names) for one in found))
+    # What names need is looked up together; after that nothing is read.
+    tables = [posting.parent_id for one in found if (posting := one.postings[0]).doc_type == COLUMN]
+    await names.learn_tables(tables)
+    places = [await names.table(one) for one in tables]
+    schemas = [posting.parent_id for one in found if (posting := one.postings[0]).doc_type == TABLE]
+    await names.learn_schemas([*schemas, *(place.namespace_id for place in places if place is not None)])
+    await names.learn_catalogs(posting.parent_id for one in found if (posting := one.postings[0]).doc_type == NAMESPACE)
+    results = [await resolved(one, names) for one in found]
     return [
         msgspec.structs.replace(
             result,
