@@ -1,7 +1,8 @@
 """Searching one snapshot: by one word, by several, page after page. Nothing here writes.
 
-A page reads a bounded number of postings and segments (core.limits), however common its words are: it may be short, or even
-empty, and say where the next one goes on. What is read together is asked for together, so that a page takes few rounds.
+A page reads a bounded number of postings and segments (core.limits), however common its words are: it may be short, or
+even empty, and say where the next one goes on. What is read together is asked for together, so that a page takes few
+rounds.
 """
 
 from collections.abc import Sequence
