@@ -26,7 +26,7 @@ class _Part(NamedTuple):
     last: RowKey | None
 
 
-def sifted(state: ChainState, spec: TableSpec[R], between: Range, sieve: Sieve, most: int) -> Sifted[R]:
+def sifted(state: ChainState, spec: TableSpec[R], between: Range, sieve: Sieve, *, most: int) -> Sifted[R]:
     """The rows of a range that pass, in key order, among the first `most` or a few more. Raises `Missing`."""
     fresh = _changed(state, spec, between)
     base: list[R] = []
@@ -106,7 +106,7 @@ def _changed(state: ChainState, spec: TableSpec[R], between: Range) -> dict[RowK
 
 
 def firsts(
-    state: ChainState, spec: TableSpec[R], prefix: RowKey, each: Iterable[RowKey], wanted: Callable[[R], bool]
+    state: ChainState, spec: TableSpec[R], prefix: RowKey, each: Iterable[RowKey], *, wanted: Callable[[R], bool]
 ) -> dict[RowKey, R]:
     """For each key its first wanted row whose key begins with `prefix` and it; without those that have none.
 

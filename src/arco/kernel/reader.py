@@ -82,14 +82,14 @@ class ChainSnapshot:
 
     async def sift(self, table: TableSpec[R], between: Range, sieve: Sieve, *, most: int) -> Sifted[R]:
         """The rows of a range that pass, in key order; about `most` are looked at, and only what passes is decoded."""
-        return await self._loader.answer(self._state, lambda state: sifted(state, table, between, sieve, most))
+        return await self._loader.answer(self._state, lambda state: sifted(state, table, between, sieve, most=most))
 
     async def firsts(
         self, table: TableSpec[R], prefix: RowKey, each: Iterable[RowKey], wanted: Callable[[R], bool]
     ) -> dict[RowKey, R]:
         """For each key its first wanted row whose key begins with `prefix` and it, all looked up together."""
         keys = list(each)
-        return await self._loader.answer(self._state, lambda state: firsts(state, table, prefix, keys, wanted))
+        return await self._loader.answer(self._state, lambda state: firsts(state, table, prefix, keys, wanted=wanted))
 
     async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:
         """About how many rows have keys in `[low, high)`."""
