@@ -48,6 +48,12 @@ async def test_a_conflict_decides_nothing_and_is_tried_again(store: S3Store, s3:
     assert isinstance(await store.put(KEY, b"x", when=Absent()), Stored)
 
 
+async def test_a_request_that_was_too_slow_is_sent_again(store: S3Store, s3: Emulator):
+    """400 RequestTimeout: the body did not come in time. It is no refusal of what was asked."""
+    s3.fault("status", "PUT", status=400, code="RequestTimeout", times=1)
+    assert isinstance(await store.put(KEY, b"x", when=Absent()), Stored)
+
+
 async def test_refusals_are_told_and_not_unsure(store: S3Store, s3: Emulator):
     s3.fault("status", "", status=403, code="AccessDenied", times=1000)
     with pytest.raises(WriteRefused, match="AccessDenied"):

@@ -117,6 +117,26 @@ async def test_a33_the_connection_that_rested_longest_leaves_for_a_new_one():
     assert "arco_http_connections 0" in running.registry.render()
 
 
+async def test_a33_who_leaves_for_a_new_one_leaves_at_once():
+    """Connections that only linger would hold the files that the process has for its own work."""
+    async with Running(connections_max=10) as running:
+        callers = []
+        for _ in range(60):
+            caller = await running.connect()
+            caller[1].write(b"GET /api/v1/hel")
+            await caller[1].drain()
+            await asyncio.sleep(0)
+            callers.append(caller)
+        async with asyncio.timeout(5):
+            while 'reason="crowded"} 50' not in running.registry.render():  # noqa: ASYNC110  # counted, not told
+                await asyncio.sleep(0.01)
+        for _ in range(20):  # turns of the loop, far fewer than lingering takes
+            await asyncio.sleep(0)
+        assert "arco_http_connections 10" in running.registry.render()
+        for _, writer in callers:
+            writer.close()
+
+
 async def test_a33_when_everybody_waits_for_an_answer_a_newcomer_is_told_to_come_back():
     entered, go_on = asyncio.Semaphore(0), asyncio.Event()
 

@@ -63,7 +63,7 @@ class Hub:
             if not self._resting:
                 return False
             oldest, _ = self._resting.popitem(last=False)
-            oldest.shut("crowded")
+            oldest.shut("crowded", linger=False)
         self.open.add(connection)
         self._gauge.add(1)
         self.rest(connection)

@@ -200,9 +200,10 @@ class Connection(asyncio.Protocol):
 
     # --- what the hub and the server call
 
-    def shut(self, reason: str) -> None:
-        """Close the connection for a reason of the server's."""
+    def shut(self, reason: str, *, linger: bool = True) -> None:
+        """Close the connection, which rests, for a reason of the server's; without `linger` its place is wanted."""
         self._hub.count_closed(reason)
+        self._half = self._half or not (linger or self._out)
         self._close()
 
     def abort(self) -> None:

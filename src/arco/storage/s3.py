@@ -41,7 +41,9 @@ PAGE_MAX: Final = 1_000
 _ETAG: Final = re.compile(r"[0-9A-Za-z_-]+\Z")
 _ABSENT: Final = frozenset({"NoSuchKey", "404"})
 _TRANSIENT: Final = frozenset({408, 409, 429})
-_UPLOAD_ENDED: Final = "NoSuchUpload"
+_AGAIN: Final = frozenset({"NoSuchUpload", "RequestTimeout"})
+"""Refusals that speak of this request only: its upload has ended, its body came too slowly."""
+
 _CONDITION: Final = 412
 _RANGE_BEYOND: Final = 416
 
@@ -217,7 +219,7 @@ class S3Store:
 def _final(reply: Reply, trouble: Trouble) -> bool:
     """Notes what the answer says, and whether asking again is in vain."""
     cause = f"HTTP {reply.status} {reply.code}: {' '.join(reply.message.split())[:200]}"
-    if reply.status in _TRANSIENT or not 100 <= reply.status < 500 or reply.code == _UPLOAD_ENDED:
+    if reply.status in _TRANSIENT or not 100 <= reply.status < 500 or reply.code in _AGAIN:
         trouble.happened(NoAnswer(cause))
         return False
     trouble.refused(cause)
