@@ -11,10 +11,12 @@ from arco.kernel.envelope import Unit, encode_units
 from arco.kernel.fold import Outcome
 from arco.kernel.notices import Notices
 from arco.kernel.reconcile import Reconciler
+from arco.kernel.repair import Repairer
+from arco.kernel.retention.reach import Reach
 from arco.storage.memory import MemoryStore
 from arco.storage.port import Absent, ObjectInfo
 
-from .test_collector import NO_HISTORY, a_machine, collected, make_small_trees, written
+from .test_collector import NO_HISTORY, Sleepy, a_machine, collected, make_small_trees, written
 from .world import Machine, VirtualClock
 
 
@@ -94,4 +96,37 @@ async def test_what_is_collected_while_reconcile_looks_is_not_taken_for_a_hole()
     busy = Interrupted(store, "manifests/", lambda: collected(machine, 4, NO_HISTORY), before=True)
     report = await Reconciler(a_machine(busy, clock, seed=5).shop).check("catalog", "full")
     assert report.issues == []
+    await machine.compactor.stop()
+
+
+async def test_a_repair_that_slept_past_the_collector_does_not_claim_a_version_nobody_sees() -> None:
+    clock = VirtualClock()
+    store = MemoryStore(clock)
+    machine = a_machine(store, clock).start()
+    await written(machine, 30)
+    await machine.compactor.settle()
+    head = await machine.shop.chain.find()
+    assert head is not None
+    broken = next(key for key in store._objects if key.startswith(f"snapshots/catalog/pairs/{head.number - 1:020d}"))
+    held = store._objects[broken]
+    store._objects[broken] = type(held)(held.body[:-9], held.version, held.modified_ms)
+
+    sleepy = Sleepy(store, lambda key: key.startswith("snapshots/catalog/pairs/"))
+    sleeper = a_machine(sleepy, clock, seed=9)
+    report = await Reconciler(sleeper.shop).check("catalog", "current_head_only", deep=True)
+    assert [issue.path for issue in report.issues] == [broken]
+
+    async def submit(units: Sequence[Unit], size_bytes: int) -> Sequence[Outcome]:
+        return (await machine.compactor.submit(units, size_bytes)).outcomes
+
+    repairing = asyncio.ensure_future(Repairer(sleeper.shop, submit, alone=False).run(report))
+    await sleepy.asleep.wait()
+    await written(machine, 12, first=40, merge_every=1_000)
+    await collected(machine, 4, NO_HISTORY)
+    assert await machine.shop.chain.read(head.number + 1) is None
+    sleepy.woken.set()
+    (action,) = await repairing
+    now = await machine.shop.chain.find()
+    assert now is not None
+    assert action.done == (broken not in (await Reach(store, machine.shop.loader).everything([now.manifest], "pairs")))
     await machine.compactor.stop()

@@ -88,6 +88,7 @@ class Repairer:
     async def _end_of_chain(self) -> list[Action]:
         """The newest manifests can be read, and so can the parent of the newest."""
         actions: list[Action] = []
+        seen_ms = self._shop.clock.steady_ms()
         numbers = sorted(await self._listed(), reverse=True)
         broken: list[int] = []
         top: Head | None = None
@@ -103,7 +104,7 @@ class Repairer:
             actions.append(await self._stand_in(number))
             actions += await self._fold_again(number)
         if top is not None and not broken and await self._parent_unreadable(top):
-            actions.append(await self._continue(top, {}))
+            actions.append(await self._continue(top, {}, seen_ms))
         return actions
 
     async def _parent_unreadable(self, top: Head) -> bool:
@@ -188,6 +189,7 @@ class Repairer:
         if not wanted:
             return []
         for _ in range(_RACES_MAX):
+            seen_ms = self._shop.clock.steady_ms()
             head = await self._chain.find()
             assert head is not None
             verifier = Verifier(self._shop, lambda _done, _of: None)
@@ -197,7 +199,7 @@ class Repairer:
                 sentence = f"it cannot be built again from the log: {error.message}; restore from a backup"
                 return [Action(name, False, sentence) for name in wanted]
             trees = {name: await self._built(head, name, replayed.rows.get(name, {})) for name in wanted}
-            done = await self._continue(head, trees)
+            done = await self._continue(head, trees, seen_ms)
             if done.done:
                 return [Action(name, True, f"the table was built again; {done.description}") for name in wanted]
         return [Action(name, False, "the chain moves on too fast; stop the writers and try again") for name in wanted]
@@ -222,8 +224,8 @@ class Repairer:
         await merger.flush()
         return tree
 
-    async def _continue(self, head: Head, trees: dict[str, TableTree]) -> Action:
-        """Publish a manifest that changes nothing but the given trees."""
+    async def _continue(self, head: Head, trees: dict[str, TableTree], seen_ms: int) -> Action:
+        """Publish a manifest that changes nothing but the given trees, after a head that stood at `seen_ms`."""
         state = await self._shop.state_of(head)
         manifest = state.manifest
         nothing = FoldedBatch((), (), {}, dict(manifest.counts), manifest.snapshot_version)
@@ -239,8 +241,7 @@ class Repairer:
         draft = self._shop.composer.draft(state, nothing, (), inputs, attempt=attempt, merge=merge, frozen=frozen)
         if not await write_objects(self._shop.store, self._shop.clock, draft.objects):
             raise StorageUnavailable("storage did not take what repair wrote")
-        asked_ms = self._shop.clock.steady_ms()
-        match await self._shop.publisher.publish(draft.manifest, head, asked_ms):
+        match await self._shop.publisher.publish(draft.manifest, head, seen_ms):
             case Won(head=won):
                 self._shop.pointers.follow(won)
                 return Action(self._chain.key(won.number), True, f"published as manifest {won.number}")
