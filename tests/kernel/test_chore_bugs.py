@@ -12,6 +12,7 @@ from arco.kernel.fold import Outcome
 from arco.kernel.notices import Notices
 from arco.kernel.reconcile import Reconciler
 from arco.kernel.repair import Repairer
+from arco.kernel.retention.pins import PinBoard
 from arco.kernel.retention.reach import Reach
 from arco.storage.memory import MemoryStore
 from arco.storage.port import Absent, ObjectInfo
@@ -21,18 +22,27 @@ from .world import Machine, VirtualClock
 
 
 class Interrupted:
-    """A store where something happens once, right before or right after names with a prefix are listed."""
+    """A store where something happens right before or right after names with a prefix are listed: once, or `again`."""
 
-    def __init__(self, inner: MemoryStore, prefix: str, what: Callable[[], Awaitable[Any]], *, before: bool) -> None:
+    def __init__(
+        self,
+        inner: MemoryStore,
+        prefix: str,
+        what: Callable[[], Awaitable[Any]],
+        *,
+        before: bool,
+        again: bool = False,
+    ) -> None:
         self.inner = inner
         self.prefix = prefix
         self.what: Callable[[], Awaitable[Any]] | None = what
         self.before = before
+        self.again = again
 
     async def list_page(self, prefix: str, *, after: str = "", limit: int = 1000) -> Sequence[ObjectInfo]:
         what = self.what if prefix.startswith(self.prefix) else None
         if what is not None:
-            self.what = None
+            self.what = self.what if self.again else None
             if self.before:
                 await what()
         listed = await self.inner.list_page(prefix, after=after, limit=limit)
@@ -130,3 +140,44 @@ async def test_a_repair_that_slept_past_the_collector_does_not_claim_a_version_n
     assert now is not None
     assert action.done == (broken not in (await Reach(store, machine.shop.loader).everything([now.manifest], "pairs")))
     await machine.compactor.stop()
+
+
+async def test_a_repair_that_meets_a_pin_says_that_it_is_to_be_asked_again() -> None:
+    clock = VirtualClock()
+    store = MemoryStore(clock)
+    machine = a_machine(store, clock).start()
+    await written(machine, 30)
+    broken = paths.manifest("catalog", 20)
+    held = store._objects[broken]
+    store._objects[broken] = type(held)(held.body[:-20], held.version, held.modified_ms)
+    report = await Reconciler(machine.shop).check("catalog", "full")
+    assert [issue.path for issue in report.issues] == [broken]
+
+    async def submit(_units: Sequence[Unit], _size_bytes: int) -> Sequence[Outcome]:
+        return ()
+
+    pinned: list[str] = []
+
+    async def pin() -> None:
+        pinned.append((await PinBoard(machine.shop).pin(None, ttl_ms=None)).pin_id)
+
+    async def repaired(store: Any) -> list[bool]:
+        shop = a_machine(store, clock, seed=5).shop
+        return [action.done for action in await Repairer(shop, submit, alone=False).run(report)]
+
+    assert await repaired(Interrupted(store, "manifests/", _third(pin), before=True, again=True)) == [False]
+    assert pinned
+    assert await repaired(store) == [True]
+    await machine.compactor.stop()
+
+
+def _third(what: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+    """Something that happens when it is called for the third time."""
+    calls: list[None] = []
+
+    async def called() -> None:
+        calls.append(None)
+        if len(calls) == 3:
+            await what()
+
+    return called

@@ -27,7 +27,7 @@ from arco.kernel.manifest import CommitInputs, TableTree, decode_commit_record, 
 from arco.kernel.merge import TreeMerger, edits_of
 from arco.kernel.publish import Outlived, Superseded, Undecided, Won
 from arco.kernel.reconcile import Report
-from arco.kernel.retention.record import RecordKeeper
+from arco.kernel.retention.record import RecordKeeper, RecordRaced
 from arco.kernel.verify import Verifier
 from arco.kernel.workshop import Workshop, write_objects
 from arco.storage.port import Absent, Lost, Matches, ObjectInfo, StorageUnavailable, Stored, Unsure
@@ -168,7 +168,11 @@ class Repairer:
                 lost[str(number)] = named
         if lost.items() <= held.record.lost.items():
             return []
-        await self._keeper.swap(held, msgspec.structs.replace(held.record, lost={**held.record.lost, **lost}))
+        try:
+            await self._keeper.swap(held, msgspec.structs.replace(held.record, lost={**held.record.lost, **lost}))
+        except RecordRaced:
+            sentence = "somebody else changed the retention record; reconcile again"
+            return [Action(self._chain.key(int(number)), False, sentence) for number in lost]
         sentence = "it cannot be read; the chain is followed past it, and the version is given up"
         return [Action(self._chain.key(int(number)), True, sentence) for number in lost]
 
