@@ -25,7 +25,9 @@ def search(args: Namespace, terminal: Terminal) -> int:
         terminal.document(found)
         return OK
     results = found["results"]
-    if not results:
+    if not results and found["more"]:
+        terminal.say("nothing found so far: these words are common and hardly ever meet; another word would help")
+    elif not results:
         terminal.say("nothing has every one of these words")
     else:
         rows = [[one["full_name"], _KINDS.get(one["type"], one["type"]), _match(one)] for one in results]

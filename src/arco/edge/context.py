@@ -48,7 +48,8 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     `store_for` gives a scope's objects with the api's rights: for what lies beside the chain (staged payloads, logs).
     `query` is the SQL service (`query.service`), `queries` what runs of it (`query.running`), `lineage` the edge
     indexes (`domains.lineage.index_cache`) or None; `facts` takes what is worth keeping and nobody waits for, `audit`
-    is the audit trail, `urls` the desk of signed URLs (`edge.urls`). Handlers that write take their
+    is the audit trail, `urls` the desk of signed URLs (`edge.urls`), `index_owed` is told of a scope whose search index
+    is not whole (`loops.waking`). Handlers that write take their
     desk from `desk_of`, which signs what they hand in.
     """
 
@@ -65,6 +66,7 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     facts: FactSink = DROPPED
     audit: AuditTrail | None = None
     urls: Any = None
+    index_owed: Any = None
 
 
 def context_of(request: HTTPConnection) -> RequestContext:

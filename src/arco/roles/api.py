@@ -15,6 +15,7 @@ from arco.domains.catalog.queries import get_table
 from arco.domains.catalog.rows import TableRow
 from arco.domains.delta.commands import Clerk, finish_overdue
 from arco.domains.lineage.index_cache import IndexCache
+from arco.domains.search.rows import SEARCH
 from arco.domains.transactions.commands import Clerk as TransactionClerk
 from arco.domains.transactions.root_commands import finish_overdue as finish_overdue_transactions
 from arco.edge.addresses import ClientAddresses
@@ -35,6 +36,7 @@ from arco.kernel.ledger import LedgerDesk
 from arco.kernel.reading import Snapshot
 from arco.kernel.records import COMMITS
 from arco.loops.repairs import Repairs
+from arco.loops.waking import Waking
 from arco.query.files import DataFiles, FolderFiles, StoreFiles
 from arco.query.relations import public_relations
 from arco.query.running import RunningQueries
@@ -92,6 +94,7 @@ def build(
 
     async def close() -> None:
         await repairs.stop()
+        await services.index_owed.stop()
         await services.query.close()
         if services.audit is not None:
             await services.audit.close()
@@ -129,11 +132,12 @@ def make_services(settings: Settings, process: Process, transport: Any) -> ApiSe
     """What the handlers are given."""
 
     readers = PerScope(lambda scope: process.reader(scope, ROLE))
+    compactors = PerScope(lambda scope: CompactorClient(transport, scope, process.clock))
 
     def desk(scope: Scope) -> LedgerDesk:
         return LedgerDesk(
             process.scoped_store(scope, ROLE),
-            CompactorClient(transport, scope, process.clock),
+            compactors(scope),
             clock=process.clock,
             ids=process.ids,
             on_receipt=lambda manifest_id: readers(scope).expect(manifest_id),
@@ -154,6 +158,7 @@ def make_services(settings: Settings, process: Process, transport: Any) -> ApiSe
         lineage=IndexCache(process.clock, process.offload, process.log),
         facts=facts,
         audit=audit_trail(settings, process, facts),
+        index_owed=Waking(lambda scope: compactors(scope).compact(SEARCH, []), clock=process.clock, log=process.log),
         urls=url_desk(process, readers, secret=secret, prefix=PREFIX),
     )
 

@@ -8,10 +8,11 @@ from starlette.responses import Response
 
 from arco.core.errors import InvalidInput
 from arco.core.limits import PAGE_ROWS_MAX, SEARCH_PAGE_DEFAULT
-from arco.domains.search.queries import READY, Search, checked_kinds, checked_words, search
+from arco.domains.search.queries import READY, Search, checked_kinds, checked_words, index_state, search
 from arco.domains.search.rank import DEFAULT_KINDS
 from arco.domains.search.results import Result
 from arco.edge.codec import query_params, reply
+from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
 from arco.routes.public.clerks import READ_ERRORS, cursor_after, listed, pinned
 
@@ -70,6 +71,9 @@ async def show(request: Request) -> Response:
     if found is None:
         return reply(SearchView(results=[], next_cursor=None, index=READY))
     snapshot = found
+    if index_state(snapshot) != READY:
+        # Whoever writes wakes the compactor by writing; a catalog that is only read would be without an index for ever.
+        services_of(request).index_owed(context_of(request).scope)
 
     async def build() -> SearchView:
         results = await search(snapshot, asked, page.after)
