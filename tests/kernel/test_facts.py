@@ -127,6 +127,28 @@ async def test_leaving_a_fact_never_waits_and_beyond_the_bound_it_is_dropped_and
     assert world.add("room again") == [True]
 
 
+async def test_a_workspace_whose_writing_takes_long_holds_up_no_other():
+    world = World()
+    stuck, fine = Scope("acme", "stuck"), Scope("acme", "fine")
+    desks = {stuck: Desk(), fine: Desk()}
+    going_on = desks[stuck].hold = asyncio.Event()
+
+    async def there(_scope: Scope) -> bool:
+        return True
+
+    facts = LazyFacts(desks.__getitem__, there, clock=world.clock, log=SilentLog(), registry=world.registry)
+    facts.add(stuck, KIND, 1)
+    for second in range(4):
+        facts.add(fine, KIND, second)
+        await world.clock.a_second()
+        await world.clock.a_second()
+    assert sorted(fact for call in desks[fine].calls for fact in call) == [0, 1, 2, 3]
+    assert desks[stuck].calls == [[1]]
+    going_on.set()
+    await facts.close()
+    assert facts.held == 0
+
+
 async def test_what_could_not_be_shown_to_be_written_is_written_again_with_what_came_meanwhile():
     world = World()
     world.desk.troubles = [OutcomeUnknown("no answer")]

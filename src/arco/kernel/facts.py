@@ -78,6 +78,7 @@ class LazyFacts:
         self._held = 0
         self._held_bytes = 0
         self._task: asyncio.Task[None] | None = None
+        self._writing: set[asyncio.Task[None]] = set()
         self._closed = False
         self._gate = asyncio.Semaphore(SCOPES_AT_ONCE)
 
@@ -107,8 +108,10 @@ class LazyFacts:
         """Write what is held; what cannot be written in time is lost, and said to be. Nothing is taken any more."""
         self._closed = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            ending = {self._task, *self._writing}
+            for task in ending:
+                task.cancel()
+            await asyncio.wait(ending)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.flush(), CLOSE_MS / 1000)
         for scope in list(self._gathered):
@@ -119,10 +122,29 @@ class LazyFacts:
             while self._gathered:
                 await self._clock.sleep_ms(self._linger_ms)
                 now_ms = self._clock.steady_ms()
-                due = [scope for scope, one in self._gathered.items() if one.rests_until_ms <= now_ms]
-                await asyncio.gather(*(self._written(scope) for scope in due))
+                for scope, one in self._gathered.items():
+                    if one.rests_until_ms <= now_ms and not one.turn.locked():
+                        self._begin(scope)
+                await self._most_are_written()
         finally:
             self._task = None
+
+    def _begin(self, scope: Scope) -> None:
+        task = asyncio.get_running_loop().create_task(self._written(scope))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _most_are_written(self) -> None:
+        """Wait for the writing to end, but not for ever: a workspace in trouble must not hold up the others."""
+        if not self._writing:
+            return
+        patience = asyncio.ensure_future(self._clock.sleep_ms(self._linger_ms))
+        ended = asyncio.ensure_future(asyncio.wait(self._writing))
+        try:
+            await asyncio.wait({patience, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            patience.cancel()
+            ended.cancel()
 
     async def _written(self, scope: Scope) -> None:
         """Write what a workspace has gathered; what could not be shown to be written is kept for the next time."""
