@@ -121,18 +121,19 @@ class LazyFacts:
         try:
             while self._gathered:
                 await self._clock.sleep_ms(self._linger_ms)
-                now_ms = self._clock.steady_ms()
-                for scope, one in self._gathered.items():
-                    if one.rests_until_ms <= now_ms and not one.turn.locked():
-                        self._begin(scope)
+                self._begin()
                 await self._most_are_written()
         finally:
             self._task = None
 
-    def _begin(self, scope: Scope) -> None:
-        task = asyncio.get_running_loop().create_task(self._written(scope))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+    def _begin(self) -> None:
+        """Begin to write what is due and not being written."""
+        now_ms = self._clock.steady_ms()
+        for scope, one in self._gathered.items():
+            if one.rests_until_ms <= now_ms and not one.turn.locked():
+                task = asyncio.get_running_loop().create_task(self._written(scope))
+                self._writing.add(task)
+                task.add_done_callback(self._writing.discard)
 
     async def _most_are_written(self) -> None:
         """Wait for the writing to end, but not for ever: a workspace in trouble must not hold up the others."""
