@@ -198,12 +198,16 @@ async def test_a_reader_that_slept_past_the_collector_begins_from_the_pointer() 
     assert snapshot is not None and snapshot.manifest_id == f"{3:020d}"
 
 
-async def test_a_manifest_that_does_not_continue_the_chain_is_void_for_everybody(machine: Machine) -> None:
+@pytest.mark.parametrize("names", ["its parent's parent", "its parent with another hash"])
+async def test_a_manifest_that_does_not_continue_the_chain_is_void_for_everybody(machine: Machine, names: str) -> None:
     machine.start()
     await machine.put("a")
     found = await machine.store.get(paths.manifest("catalog", 1))
     assert found is not None
     alien = found.body.replace(b'"manifestId":"00000000000000000001"', b'"manifestId":"00000000000000000002"')
+    if names == "its parent with another hash":
+        older, parent = paths.manifest("catalog", 0), paths.manifest("catalog", 1)
+        alien = alien.replace(str(older).encode(), str(parent).encode())
     await machine.store.put(paths.manifest("catalog", 2), alien, when=Absent())
     done = await machine.put("b")
     assert done.manifest_id == f"{3:020d}"
