@@ -290,7 +290,7 @@ async def test_orchestration_is_501_after_the_request_was_checked(api):
     answer = await api.post(path, json={"events": [{}]}, headers={"idempotency-key": "k"})
     assert problem(answer)[:2] == (501, "NOT_IMPLEMENTED")
     answer = await api.post("/transactions/getOrchestrationTransaction", json={"txId": "x"})
-    assert answer.status_code == 501
+    assert problem(answer) == (404, "NOT_FOUND", "orchestration transaction not found: x")
 
 
 async def test_a_transaction_costs_what_one_create_costs(world: World, api):

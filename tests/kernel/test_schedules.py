@@ -43,7 +43,8 @@ HORIZONS: Final = Horizons(
     fine_period_ms=5_000,
     coarse_period_ms=60_000,
 )
-HOPELESS_S: Final = 3_000
+HOPELESS_S: Final = 20_000
+"""As long as trouble lasts clients may go on asking; how soon a world without trouble comes to rest, `arco.sim` judges."""
 _REFUSALS: Final = (OutcomeUnknown, StorageUnavailable, TimeoutError)
 
 

@@ -24,8 +24,10 @@ NEVER: list[tuple[Role, Verb, str]] = [
         for key in ("snapshots/catalog/x", "manifests/catalog/x", "commits/catalog/x")
     ),
     *(("api", verb, key) for verb in Verb for key in ("manifests/catalog.pointer.json", "locks/x", "state/x")),
-    *((role, verb, "ledger/catalog/x") for role in ROLES for verb in (Verb.REPLACE, Verb.DELETE)),
-    *((role, verb, "ledger/catalog/x") for role in ("compactor", "flow-compactor", "dispatcher") for verb in Verb),
+    *((role, Verb.REPLACE, "ledger/catalog/x") for role in ROLES),
+    # The collector, and nobody else, takes away what was decided longer ago than the ledger is kept.
+    *((role, Verb.DELETE, "ledger/catalog/x") for role in ROLES if role != "compactor"),
+    *((role, Verb.CREATE, "ledger/catalog/x") for role in ("compactor", "flow-compactor", "dispatcher")),
     *((role, verb, "manifests/catalog/x") for role in ("flow-compactor", "dispatcher", "sweeper") for verb in Verb),
     *(("dispatcher", verb, key) for verb in Verb for key in ("state/orchestration/x", "snapshots/orchestration/x")),
     *(("compactor", verb, "state/orchestration/x") for verb in Verb),

@@ -68,7 +68,7 @@ def check_json(body: bytes) -> None:
     if body.count(b"{") + body.count(b"[") > JSON_DEPTH_MAX or body.count(b":") > JSON_PARTS_MAX:
         _check_shape(body)
     try:
-        json.loads(body, object_pairs_hook=_unique, parse_int=_ignored, parse_float=_ignored)
+        json.loads(body.decode(), object_pairs_hook=_unique, parse_int=_ignored, parse_float=_ignored)
     except _DuplicateKey as error:
         quoted = json.dumps(error.key[:100])
         raise MalformedBody(f"The key {quoted} is given twice in one object") from None

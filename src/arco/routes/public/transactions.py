@@ -65,9 +65,11 @@ async def commit_orchestration_batch(request: Request) -> Response:
 
 
 async def get_orchestration_transaction(request: Request) -> Response:
-    """Not offered by this server."""
-    await decode_message(request, "GetOrchestrationTransactionRequest")
-    raise NotImplementedHere("this server has no orchestration")
+    """There are none: a server without orchestration recorded none."""
+    message = await decode_message(request, "GetOrchestrationTransactionRequest")
+    if not message.tx_id:
+        raise InvalidInput("tx_id is required")
+    raise NotFound(f"orchestration transaction not found: {message.tx_id[:100]}")
 
 
 def transaction_key(request: Request) -> str:
@@ -174,6 +176,6 @@ routes = [
         get_orchestration_transaction,
         ("GetOrchestrationTransactionRequest", "OrchestrationTxReceipt"),
         summary="Show an orchestration transaction",
-        errors=(501,),
+        errors=(400, 404),
     ),
 ]
