@@ -44,7 +44,7 @@ HORIZONS: Final = Horizons(
     coarse_period_ms=60_000,
 )
 HOPELESS_S: Final = 20_000
-"""As long as trouble lasts clients may go on asking; how soon a world without trouble comes to rest, `arco.sim` judges."""
+"""While trouble lasts clients may go on asking; how soon a world without it comes to rest, `arco.sim` judges."""
 _REFUSALS: Final = (OutcomeUnknown, StorageUnavailable, TimeoutError)
 
 
