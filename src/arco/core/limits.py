@@ -34,8 +34,8 @@ SEARCH_QUERY_CHARS_MAX: Final = 256
 SEARCH_QUERY_WORDS_MAX: Final = 8
 """One search: what people type, several times over; each word costs a round of look-ups."""
 
-SEARCH_POSTINGS_MAX: Final = 8_192
-SEARCH_LOOKUPS_MAX: Final = 32
+SEARCH_POSTINGS_MAX: Final = 6_144
+SEARCH_LOOKUPS_MAX: Final = 24
 """Postings looked at, and segments read to look up other words, for one page of results: then the page ends, and the
 next goes on."""
 

@@ -56,7 +56,7 @@ class Segment(Keys, Protocol):
         ...
 
     def rows_at(self, indexes: Sequence[int]) -> list[Any]:
-        """The rows at these places as structs."""
+        """The rows at these places, in ascending order, as structs."""
         ...
 
     def values(self, field: str, low: int, high: int) -> list[Any]:

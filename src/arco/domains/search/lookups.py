@@ -21,7 +21,7 @@ _TOKENS_MAX: Final = 12
 READING: Final = 2
 """What reading the row of an object costs, in look-ups."""
 
-_HOLDERS_MAX: Final = 16 * SEGMENT_ROWS_MAX
+_HOLDERS_MAX: Final = 8 * SEGMENT_ROWS_MAX
 """Postings of a word in texts that are read for what they find; estimates count whole segments."""
 
 _GLANCE: Final = 64

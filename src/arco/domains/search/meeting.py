@@ -1,7 +1,7 @@
 """Which of the objects that hold the leading word hold the others too, and by which postings."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from arco.domains.catalog.tables import NAMESPACES, NAMESPACES_BY_ID, TABLES
 from arco.domains.search.documents import name_postings, namespace_postings, table_postings
@@ -21,6 +21,12 @@ from arco.domains.search.tokenize import normal
 from arco.domains.search.walk import Walk
 from arco.kernel.spec import RowKey
 
+_BETWEEN: Final = ("_", "")
+"""What stands between the words of a name: nothing where the case changes."""
+
+_TWO: Final = 2
+"""Of so many words both orders are tried; of more, the one they are asked in."""
+
 
 class Asked:
     """The words of a query and which of them leads."""
@@ -31,6 +37,8 @@ class Asked:
         self.lookups = lookups
         self.words = lookups.words
         self.others = [number for number in range(len(self.words)) if number != lead]
+        orders = [self.words, self.words[::-1]] if len(self.words) == _TWO else [self.words]
+        self.beginnings = [between.join(words) for words in orders for between in _BETWEEN]
 
     @property
     def word(self) -> str:
@@ -44,6 +52,10 @@ class Asked:
     def called(self, name: str) -> bool:
         """Whether that is exactly what was asked for."""
         return normal(name) == self.query
+
+    def begun(self, name: str) -> bool:
+        """Whether a name begins with the words side by side."""
+        return normal(name).startswith(tuple(self.beginnings))
 
     def named(self, name: str) -> bool:
         """Whether every word is in a name."""

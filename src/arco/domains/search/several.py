@@ -1,8 +1,9 @@
 """Searching by several words: every one of them must be in the object, the last one may be a beginning.
 
-One word leads: the one with the fewest postings, as far as the pages of the index tell. Results come in three stages:
-what is called exactly that; what has every word in its name, told from the postings of the leading word alone; and the
-rest, for which the other words are looked up (`lookups`). Within a stage the order is that of the leading word's lanes.
+One word leads: the one with the fewest postings, as far as the pages of the index tell. Results come in four stages:
+what is called exactly that; what has a name that begins with the words side by side, which lies together in the index;
+what else has every word in its name, told from the postings of the leading word alone; and the rest, for which the
+other words are looked up (`lookups`). Within a stage the order is that of the leading word's lanes.
 The cursor names the leader, so all pages have one order.
 """
 
@@ -13,7 +14,7 @@ from typing import Final
 from arco.core.limits import SEARCH_LOOKUPS_MAX
 from arco.domains.search.lookups import Lanes, Lookups, price
 from arco.domains.search.meeting import Asked, first_in_name, met
-from arco.domains.search.rank import EXACT, NAME_LANES, OWN_LANES, Stream, leading_streams, name_of
+from arco.domains.search.rank import EXACT, KINDS, NAME_LANES, OWN_LANES, Stream, begins_names, leading_streams, name_of
 from arco.domains.search.results import Found
 from arco.domains.search.rows import POSTINGS, PostingRow
 from arco.domains.search.sieves import ALL, holding, named
@@ -21,8 +22,9 @@ from arco.domains.search.walk import STEP, Position, Walk, start_of
 from arco.kernel.spec import RowKey
 
 _CALLED: Final = 0
-_NAMED: Final = 1
-_REST: Final = 2
+_BEGUN: Final = 1
+_NAMED: Final = 2
+_REST: Final = 3
 
 _STRIDE: Final = 1_024
 """Names looked at in one go; few of them pass."""
@@ -43,6 +45,8 @@ class _Stage:
             self.streams = [
                 Stream(kind, lane, EXACT, asked.query) for lane, kind in NAME_LANES.items() if kind in kinds
             ]
+        elif number == _BEGUN:
+            self.streams = [begins_names(kind, text) for text in asked.beginnings for kind in KINDS if kind in kinds]
         else:
             found = leading_streams(asked.word, kinds, whole=asked.whole(asked.lead))
             self.streams = found if number == _REST else [one for one in found if _own(one)]
@@ -58,10 +62,11 @@ class _Stage:
             return await self._rest(number, after)
         stream = self.streams[number]
         sieve = named([self.asked.words[other] for other in self.asked.others]) if self.number == _NAMED else ALL
+        stride = self.walk.limit + 1 if self.number == _BEGUN else _STRIDE
         if self.number == _NAMED and not await self.asked.lookups.meet_in_names(stream, self.asked.others):
             return True
         while True:
-            found = await self.walk.sift(stream, after, sieve, STEP if sieve is ALL else _STRIDE)
+            found = await self.walk.sift(stream, after, sieve, stride)
             await self.walk.learn(found.rows)
             for row in found.rows:
                 one = await self._called(stream, row)
@@ -79,7 +84,9 @@ class _Stage:
         if self.number == _CALLED:
             return Found(stream.kind, (row,)) if await self.walk.lies_within(row) else None
         name = name_of(row)
-        if self.asked.called(name) or not self.asked.named(name) or not first_in_name(self.asked, stream, row):
+        if self.asked.called(name) or not self.asked.named(name):
+            return None
+        if self.number == _NAMED and (self.asked.begun(name) or not first_in_name(self.asked, stream, row)):
             return None
         return Found(stream.kind, (row,) * len(self.asked.words)) if await self.walk.lies_within(row) else None
 

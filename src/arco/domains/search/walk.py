@@ -27,7 +27,7 @@ _LOOK_UP: Final = 8
 class Position(msgspec.Struct, frozen=True, array_like=True):
     """Where a walk stopped: after a posting of a stream of a stage. `lead` is which word leads, among several."""
 
-    stage: Annotated[int, msgspec.Meta(ge=0, le=2)]
+    stage: Annotated[int, msgspec.Meta(ge=0, le=3)]
     lead: Annotated[int, msgspec.Meta(ge=0, le=SEARCH_QUERY_WORDS_MAX)]
     stream: Annotated[int, msgspec.Meta(ge=0, le=64)]
     word: str
