@@ -18,7 +18,7 @@ from arco.kernel.desk import UnitDraft
 from arco.kernel.envelope import Envelope, Unit, event_key
 from arco.kernel.fold import Change, Domain, NotLoaded, Outcome
 from arco.kernel.manifest import CommitInputs
-from arco.kernel.reading import Range, Sieve, Sifted
+from arco.kernel.reading import Firsts, Range, Sieve, Sifted
 from arco.kernel.rooms import Rooms
 from arco.kernel.spec import R, RowKey, TableSpec
 from arco.kernel.workshop import FOLD_VERSION
@@ -215,9 +215,10 @@ class MemorySnapshot:
 
     async def firsts(
         self, table: TableSpec[R], prefix: RowKey, each: Iterable[RowKey], wanted: Callable[[R], bool]
-    ) -> dict[RowKey, R]:
+    ) -> Firsts[R]:
         found = {key: await self.scan(table, prefix=(*prefix, *key)) for key in each}
-        return {key: mine[0] for key, rows in found.items() if (mine := [row for row in rows if wanted(row)])}
+        first = {key: mine[0] for key, rows in found.items() if (mine := [row for row in rows if wanted(row)])}
+        return Firsts(first, len(found))
 
     async def estimate(self, table: TableSpec[R], low: RowKey, high: RowKey) -> int:
         return sum(low <= key < high for key in self._keys(table))

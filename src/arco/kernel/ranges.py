@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from arco.kernel.manifest import Page, Ref
-from arco.kernel.reading import Range, Sieve, Sifted
+from arco.kernel.reading import Firsts, Range, Sieve, Sifted
 from arco.kernel.segments import Segment
 from arco.kernel.spec import R, RowKey, TableSpec
 from arco.kernel.state import ChainState, Missing
@@ -107,7 +107,7 @@ def _changed(state: ChainState, spec: TableSpec[R], between: Range) -> dict[RowK
 
 def firsts(
     state: ChainState, spec: TableSpec[R], prefix: RowKey, each: Iterable[RowKey], *, wanted: Callable[[R], bool]
-) -> dict[RowKey, R]:
+) -> Firsts[R]:
     """For each key its first wanted row whose key begins with `prefix` and it; without those that have none.
 
     All keys are of one length and not empty. Raises `Missing` for everything at once.
@@ -128,7 +128,7 @@ def firsts(
         if changes:
             held.setdefault(key, {}).update(changes)
     found = {key: _first(rows, wanted) for key, rows in held.items()}
-    return {key: row for key, row in found.items() if row is not None}
+    return Firsts({key: row for key, row in found.items() if row is not None}, len(parts))
 
 
 def _first(rows: Mapping[RowKey, R | None], wanted: Callable[[R], bool]) -> R | None:

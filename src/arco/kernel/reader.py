@@ -20,7 +20,7 @@ from arco.kernel.loader import Loader
 from arco.kernel.manifest import Ref
 from arco.kernel.merge import edits_of, parted
 from arco.kernel.ranges import firsts, sifted
-from arco.kernel.reading import Range, Sieve, Sifted
+from arco.kernel.reading import Firsts, Range, Sieve, Sifted
 from arco.kernel.spec import R, RowKey, TableSpec
 from arco.kernel.state import ChainState, Loaded, Span
 
@@ -86,7 +86,7 @@ class ChainSnapshot:
 
     async def firsts(
         self, table: TableSpec[R], prefix: RowKey, each: Iterable[RowKey], wanted: Callable[[R], bool]
-    ) -> dict[RowKey, R]:
+    ) -> Firsts[R]:
         """For each key its first wanted row whose key begins with `prefix` and it, all looked up together."""
         keys = list(each)
         return await self._loader.answer(self._state, lambda state: firsts(state, table, prefix, keys, wanted=wanted))

@@ -55,6 +55,13 @@ class Sifted(msgspec.Struct, Generic[R], frozen=True):
     reached: RowKey | None
 
 
+class Firsts(msgspec.Struct, Generic[R], frozen=True):
+    """What many keys begin, and in how many segments that was looked up, whether they were at hand or not."""
+
+    rows: dict[RowKey, R]
+    segments: int
+
+
 class Snapshot(Protocol):
     """All tables of a chain as of one manifest."""
 
@@ -107,7 +114,7 @@ class Snapshot(Protocol):
 
     async def firsts(
         self, table: TableSpec[R], prefix: RowKey, each: Iterable[RowKey], wanted: Callable[[R], bool]
-    ) -> dict[RowKey, R]:
+    ) -> Firsts[R]:
         """For each key its first wanted row whose key begins with `prefix` and it, all looked up together."""
         ...
 

@@ -12,7 +12,7 @@ from arco.core.limits import SEGMENT_ROWS_MAX
 from arco.domains.search.rank import BEGINS, EXACT, Stream, answers, begins_names, text_streams, words_within
 from arco.domains.search.rows import COLUMN, POSTINGS, PostingRow
 from arco.domains.search.sieves import ALL, id_field
-from arco.kernel.reading import Range, Sieve, Snapshot
+from arco.kernel.reading import Firsts, Range, Sieve, Snapshot
 from arco.kernel.spec import RowKey
 
 _TOKENS_MAX: Final = 12
@@ -141,11 +141,11 @@ class Lookups:
             low = (stream.lane, f"{found.reached[1]}\0")
         return None
 
-    async def best(self, number: int, lanes: Lanes, keys: Iterable[RowKey]) -> dict[RowKey, PostingRow]:
+    async def best(self, number: int, lanes: Lanes, keys: Iterable[RowKey]) -> Firsts[PostingRow]:
         """Of each object, by what its keys end with, the best posting in texts that shows a word."""
         asked = list(keys)
         if not asked:
-            return {}
+            return Firsts({}, 0)
 
         def wanted(row: PostingRow) -> bool:
             return answers(row, self.words[number], whole=self.whole(number))
@@ -159,10 +159,10 @@ class Lookups:
         )
         best: dict[RowKey, PostingRow] = {}
         for part in found:
-            for key, row in part.items():
+            for key, row in part.rows.items():
                 if key not in best or POSTINGS.key_of(row) < POSTINGS.key_of(best[key]):
                     best[key] = row
-        return best
+        return Firsts(best, sum(part.segments for part in found))
 
 
 def suffix_of(posting: PostingRow, kind: str) -> RowKey:

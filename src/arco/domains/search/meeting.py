@@ -163,7 +163,8 @@ async def _narrowed(
         return candidates, 0
     if not lanes[number].known:
         return candidates, 0
-    best = await asked.lookups.best(number, lanes[number], [one.key for one in open_ones])
+    firsts = await asked.lookups.best(number, lanes[number], [one.key for one in open_ones])
+    best = firsts.rows
     for one in candidates:
         noted = found[POSTINGS.key_of(one.row)]
         if number not in noted and one.key in best:
@@ -172,7 +173,7 @@ async def _narrowed(
         led = number != asked.lead or POSTINGS.key_of(noted[number]) == POSTINGS.key_of(one.row)
         if number in noted and led:
             kept.append(one)
-    return kept, price(lanes[number], len(open_ones))
+    return kept, firsts.segments
 
 
 def _shown(asked: Asked, number: int, kind: str, one: _Candidate) -> PostingRow | None:
