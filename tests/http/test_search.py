@@ -185,3 +185,22 @@ async def test_a_create_reads_and_writes_as_many_objects_as_before_there_was_an_
     body = {"name": "two", "columns": [{"name": f"a_b_{n}", "data_type": "INT"} for n in range(20)]}
     assert (await api.post(TABLES, json=body)).status_code == 201
     assert not [each for each in world.store.operations if "token_postings" in each.key]
+
+
+async def test_names_that_begin_with_the_words_side_by_side_come_first(api):
+    for name in ("daily_copy_of_orders", "orders_a_daily", "orders_daily", "OrdersDaily2", "daily_orders"):
+        await a_table(api, name)
+    assert await found(api, "orders daily") == [
+        "sales.orders_daily",
+        "sales.OrdersDaily2",
+        "sales.daily_orders",
+        "sales.orders_a_daily",
+        "sales.daily_copy_of_orders",
+    ]
+    pages = [await found(api, "orders daily", limit=2)]
+    answer = (await api.get("/search", params={"q": "orders daily", "limit": 2})).json()
+    while answer["next_cursor"] is not None:
+        query = {"q": "orders daily", "limit": 2, "cursor": answer["next_cursor"]}
+        answer = (await api.get("/search", params=query)).json()
+        pages.append([one["full_name"].removeprefix("analytics.") for one in answer["results"]])
+    assert [name for page in pages for name in page] == await found(api, "orders daily")

@@ -208,7 +208,7 @@ def _postings(entries: list[_Entry], among_column: Mapping[_Entry, int]) -> Post
             score=entry.score,
             lane=entry.lane,
             object_id=entry.object_id,
-            parent_id=about.parent_id,
+            parent_id="" if about.kind == COLUMN else about.parent_id,
             name=None if entry.token == about.name else about.name,
             repeats=repeats,
             repeats_column=among_column.get(entry, 0) if among_column else 0,

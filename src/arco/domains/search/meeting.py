@@ -120,7 +120,7 @@ async def _candidate(walk: Walk, asked: Asked, stream: Stream, row: PostingRow) 
     if not stream.wanted(row):
         return None
     if row.doc_type == stream.kind:
-        ids, name = (row.doc_id, row.parent_id), name_of(row)
+        ids, name = (row.doc_id, row.parent_id or row.object_id), name_of(row)
     else:
         place = await walk.names.table(row.object_id)
         if place is None:
@@ -205,7 +205,7 @@ async def _postings(walk: Walk, kind: str, row: PostingRow) -> list[PostingRow]:
         namespace = where and await snapshot.get(NAMESPACES, (where.catalog_key, where.name))
         return sorted(namespace_postings(namespace).values(), key=POSTINGS.key_of) if namespace else []
     if row.doc_type == COLUMN:
-        place = await walk.names.table(row.parent_id)
+        place = await walk.names.table(row.object_id)
         key = None if place is None else (place.namespace_id, place.name)
     else:
         key = (row.parent_id, name_of(row))

@@ -118,7 +118,7 @@ def _mark(asked: Search) -> str:
 
 async def _results(found: Sequence[Found], names: Names, query: str) -> list[Result]:
     # What names need is looked up together; after that nothing is read.
-    tables = [posting.parent_id for one in found if (posting := one.postings[0]).doc_type == COLUMN]
+    tables = [posting.object_id for one in found if (posting := one.postings[0]).doc_type == COLUMN]
     await names.learn_tables(tables)
     places = [await names.table(one) for one in tables]
     schemas = [posting.parent_id for one in found if (posting := one.postings[0]).doc_type == TABLE]

@@ -41,8 +41,8 @@ async def resolved(found: Found, names: Names) -> Result:
     if posting.doc_type != COLUMN:
         namespace_id, table = posting.parent_id, name_of(posting)
     else:
-        row = await names.table(posting.parent_id)
-        namespace_id, table = ("", posting.parent_id) if row is None else (row.namespace_id, row.name)
+        row = await names.table(posting.object_id)
+        namespace_id, table = ("", posting.object_id) if row is None else (row.namespace_id, row.name)
     place = await names.place(namespace_id)
     return Result(
         kind=found.kind,

@@ -35,7 +35,7 @@ class PostingRow(Row, frozen=True, kw_only=True, gc=False, array_like=True):
 
     `object_id` is the schema or table that is found: of a column, its table; so the postings of one word are in order
     of what they find, and are met with those of another. `parent_id` is the catalog key of a namespace, the namespace
-    of a table, the table of a column. `name` is that of the object where it is not the word.
+    of a table, nothing for a column. `name` is that of the object where it is not the word.
 
     `repeats` is the longest beginning this posting shares with one of the same object that ranks before it (for a
     column: of its table); `repeats_column` is the same among those of the column alone. A search for a beginning no

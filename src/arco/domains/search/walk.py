@@ -99,7 +99,7 @@ class Walk:
             return posting.parent_id == self.within
         namespace_id: str | None = posting.parent_id
         if posting.doc_type == COLUMN:
-            table = await self.names.table(posting.parent_id)
+            table = await self.names.table(posting.object_id)
             namespace_id = None if table is None else table.namespace_id
         place = None if namespace_id is None else await self.names.place(namespace_id)
         return place is not None and place.catalog_key == self.within
@@ -108,7 +108,7 @@ class Walk:
         """Look up together what telling the catalogs of these postings needs."""
         if self.within is None:
             return
-        tables = [one.parent_id for one in postings if one.doc_type == COLUMN]
+        tables = [one.object_id for one in postings if one.doc_type == COLUMN]
         self._budget -= _LOOK_UP * len(tables)
         await self.names.learn_tables(tables)
         found = [await self.names.table(one) for one in dict.fromkeys(tables)]
