@@ -161,6 +161,20 @@ async def test_a_manifest_write_that_never_gets_an_answer_is_reported_unknown_an
     assert (await machine.submit(unit)).outcomes[0].replayed
 
 
+async def test_a_commit_whose_objects_cannot_be_written_is_not_published() -> None:
+    failing = False
+    store = FaultyStore(lambda key, _body: "fail" if failing and key.startswith("commits/") else None)
+    machine = Machine(store, VirtualClock()).start()
+    await machine.put("a")
+    failing = True
+    with pytest.raises(OutcomeUnknown):
+        await machine.put("b")
+    failing = False
+    assert set(await machine.rows()) == {("g", "a")}
+    await machine.put("c")
+    assert (await machine.verify()).ok
+
+
 async def test_a_writer_that_slept_past_the_collector_does_not_believe_its_win() -> None:
     store, clock = MemoryStore(), VirtualClock()
     sleeper = Machine(store, clock, 1, grace_ms=1_000).start()
