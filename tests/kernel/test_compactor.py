@@ -161,6 +161,29 @@ async def test_a_manifest_write_that_never_gets_an_answer_is_reported_unknown_an
     assert (await machine.submit(unit)).outcomes[0].replayed
 
 
+async def test_an_undecided_publish_may_land_later_and_everything_it_names_is_there() -> None:
+    sent: dict[paths.Key, bytes] = {}
+    silent = False
+
+    def strike(key: paths.Key, body: bytes) -> str | None:
+        if not (silent and key.startswith("manifests/catalog/")):
+            return None
+        sent[key] = body
+        return "fail"
+
+    store = FaultyStore(strike)
+    machine = Machine(store, VirtualClock()).start()
+    await machine.put("first")
+    silent = True
+    with pytest.raises(OutcomeUnknown):
+        await machine.put("late")
+    silent = False
+    ((key, body),) = sent.items()
+    await store.inner.put(key, body, when=Absent())
+    assert set(await machine.rows()) == {("g", "first"), ("g", "late")}
+    assert (await machine.verify()).ok
+
+
 async def test_a_commit_whose_objects_cannot_be_written_is_not_published() -> None:
     failing = False
     store = FaultyStore(lambda key, _body: "fail" if failing and key.startswith("commits/") else None)

@@ -294,3 +294,22 @@ class NoFileSync(CutDisk):
                 self._tick()
                 return
         super().sync(fd)
+
+
+class HeldSync(CutDisk):
+    """The next sync of a directory by a writer is held up in the middle, the name being visible already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hold_next = False
+        self.is_held = threading.Event()
+        self.release = threading.Event()
+
+    def sync(self, fd: int) -> None:
+        with self._lock:
+            held = self.hold_next and stat.S_ISDIR(self._open[fd].mode)
+            self.hold_next = self.hold_next and not held
+        if held:
+            self.is_held.set()
+            self.release.wait(20)
+        super().sync(fd)

@@ -16,7 +16,7 @@ from arco.core.paths import Key
 from arco.storage.local import LocalStore
 from arco.storage.port import Absent, Deleted, Matches, StorageUnavailable, Stored
 
-from .power_cut import CutDisk, NoDirectorySync, NoFileSync
+from .power_cut import CutDisk, HeldSync, NoDirectorySync, NoFileSync
 
 ROOT = Path("/store")
 NAMES = [Key(f"a/{'d' * (number % 3 + 1)}/o{number}") for number in range(6)]
@@ -117,3 +117,23 @@ def test_what_was_answered_survives_a_power_cut_at_any_system_call(block: int) -
 @pytest.mark.parametrize("defect", [NoDirectorySync, NoFileSync])
 def test_an_adapter_that_forgets_a_sync_is_caught(defect: type[CutDisk]) -> None:
     assert any(_survives(seed, defect) for seed in range(25))
+
+
+async def test_what_was_settled_by_who_saw_it_survives_although_its_writer_was_not_done() -> None:
+    disk, name = HeldSync(), Key("a/seen")
+    writer, other = LocalStore(ROOT, disk=disk), LocalStore(ROOT, disk=disk)
+    await writer.put(Key("a/before"), b"1", when=Absent())
+    disk.hold_next = True
+    writing = asyncio.ensure_future(writer.put(name, b"2", when=Absent()))
+    await asyncio.get_running_loop().run_in_executor(None, disk.is_held.wait, 20)
+    assert await other.get(name) is not None
+    await other.settle(name)
+    for seed in range(8):
+        store = LocalStore(ROOT, disk=disk.cut(random.Random(seed)))
+        found = await store.get(name)
+        store.close()
+        assert found is not None and found.body == b"2"
+    disk.release.set()
+    await asyncio.gather(writing, return_exceptions=True)
+    writer.close()
+    other.close()
