@@ -25,7 +25,9 @@ from arco.config.settings import load
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "config").rglob("*.md")])
 GENERATOR: Final = ROOT / "docs" / "reference" / "generate.py"
-TEST_COMMAND: Final = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/python -m pytest"
+TEST_COMMAND: Final = (
+    "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/python -m pytest -n auto"
+)
 DEMO_COMMAND: Final = "python3 -m venv .venv && .venv/bin/pip install -q '.[demo]' && .venv/bin/arco demo"
 
 _LINK: Final = re.compile(r"(?<!!)\[[^\]\n]+\]\(([^)\s]+)\)")
