@@ -30,6 +30,7 @@ class Life:
         self.chance = chance
         self.may_be: dict[Key, set[bytes | None]] = {name: {None} for name in NAMES}
         self.written = 0
+        self.creating: dict[Key, bytes] = {}
 
     async def live(self, steps: int) -> None:
         """Two processes use the disk until they have had enough or the power goes."""
@@ -61,6 +62,9 @@ class Life:
         after = None if what == "delete" and found else body
         before = set(self.may_be[mine])
         self.may_be[mine] = before | {after}
+        self.creating.pop(mine, None)
+        if found is None:
+            self.creating[mine] = body
         if found and after is None:
             outcome: Any = await store.delete(mine, when=Matches(found.version))
         else:
@@ -73,8 +77,8 @@ class Life:
         before = self.may_be[key]
         seen = await store.get(key)
         await store.settle(key)
-        if seen is not None and self.may_be[key] is before and len(before) == 2 and None in before:
-            # The only write under way created it, and it was seen: it is settled now.
+        if seen is not None and self.may_be[key] is before and self.creating.get(key) == seen.body:
+            # What is under way created it, and it was seen: it is settled now.
             self.may_be[key] = {seen.body}
 
 
