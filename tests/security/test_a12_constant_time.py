@@ -31,7 +31,8 @@ def calls(secrets: SecretSet, guess: str) -> list[str]:
 
 
 def test_a12_a_comparison_does_the_same_whatever_of_the_secret_was_guessed():
-    # What is done is asserted and not how long it took: a busy machine's times tell nothing. The digests are of equal length, and comparing them takes constant time.
+    # What is done is asserted and not how long it took: a busy machine's times tell nothing. The digests are of equal
+    # length, and comparing them takes constant time.
     secrets = SecretSet(SECRET, SECRET[::-1])
     made = [calls(secrets, guess) for guess in [*guesses(), SECRET, SECRET[::-1]]]
     assert made[0].count("compare_digest") == 2
