@@ -39,7 +39,9 @@ def gc(args: Namespace, terminal: Terminal) -> int:
         )
         terminal.note("next: arco verify")
     else:
-        terminal.say(f"{counted(chain.due, 'version')} due, {counted(ledger.ledger_objects, 'object of the ledger')} due")
+        terminal.say(
+            f"{counted(chain.due, 'version')} due, {counted(ledger.ledger_objects, 'object of the ledger')} due"
+        )
         terminal.note("nothing was deleted; next: arco gc --apply, or ARCO_REPAIR_MODE=enforce on the compactor")
     for issue in chain.issues:
         terminal.say(f"  ! {issue}")
