@@ -184,6 +184,32 @@ async def test_an_undecided_publish_may_land_later_and_everything_it_names_is_th
     assert (await machine.verify()).ok
 
 
+async def test_the_pointer_comes_after_a_manifest_whose_maker_never_learned_that_it_landed() -> None:
+    sent: dict[paths.Key, bytes] = {}
+    silent = False
+
+    def strike(key: paths.Key, body: bytes) -> str | None:
+        if not (silent and key.startswith("manifests/catalog/")):
+            return None
+        sent[key] = body
+        return "fail"
+
+    store = FaultyStore(strike)
+    machine = Machine(store, VirtualClock()).start()
+    await machine.put("first")
+    unit = machine.unit({"action": "put", "name": "late"})
+    silent = True
+    with pytest.raises(OutcomeUnknown):
+        await machine.submit(unit)
+    silent = False
+    ((key, body),) = sent.items()
+    await store.inner.put(key, body, when=Absent())
+    assert (await machine.submit(unit)).outcomes[0].replayed
+    await machine.compactor.stop()
+    pointer = await store.get(paths.pointer("catalog"))
+    assert pointer is not None and decode_pointer(pointer.body).manifest_id == f"{2:020d}"
+
+
 async def test_a_commit_whose_objects_cannot_be_written_is_not_published() -> None:
     failing = False
     store = FaultyStore(lambda key, _body: "fail" if failing and key.startswith("commits/") else None)

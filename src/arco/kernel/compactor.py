@@ -347,6 +347,8 @@ class Compactor:
             head = await self._shop.find_or_create()
             self._state = await self._shop.state_of(head)
             self._seen_ms = asked_ms
+            # Whoever made it may not have lived, or not have known that it did: the pointers come after every head.
+            self._shop.pointers.follow(head)
         return self._state
 
     async def _follow(self, state: ChainState) -> None:
