@@ -61,7 +61,7 @@ def _parquet_schema(path: Path) -> "pa.Schema":
 def _delta_schema(path: Path) -> "pa.Schema":
     import pyarrow as pa  # noqa: PLC0415  see local_columns
     from deltalake import DeltaTable  # noqa: PLC0415  slow to import, only for Delta tables
-    from deltalake.exceptions import DeltaError  # noqa: PLC0415  see above
+    from deltalake.exceptions import DeltaError  # noqa: PLC0415  # only for Delta tables
 
     try:
         return pa.schema(DeltaTable(path).schema().to_arrow())

@@ -1,7 +1,9 @@
 """`arco gc | reconcile | repair | retention`: thin; says what was found, and what to do next."""
 
+import contextlib
 import os
 from argparse import Namespace
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -148,14 +150,12 @@ def _chosen(*variables: str) -> str | None:
     return next((os.environ[name].strip() for name in variables if os.environ.get(name, "").strip()), None)
 
 
-class _told:  # noqa: N801  # reads as a word where it is used
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
     """Failures of the kernel as problems of the command."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, ArcoError):
-            raise CommandProblem(error.message, "look with: arco reconcile") from error
-        if isinstance(error, StorageUnavailable):
-            raise CommandProblem(str(error), "check the storage with: arco doctor") from error
+    try:
+        yield
+    except ArcoError as error:
+        raise CommandProblem(error.message, "look with: arco reconcile") from error
+    except StorageUnavailable as error:
+        raise CommandProblem(str(error), "check the storage with: arco doctor") from error

@@ -95,7 +95,7 @@ def target_from(environ: Mapping[str, str], **given: str | None) -> Target:
 def fresh_key() -> str:
     """A new idempotency key: a UUIDv7 of this machine's clock and entropy."""
     from arco.core.clock import SystemClock  # noqa: PLC0415  loads asyncio, which reads do without
-    from arco.core.entropy import MintedIds, SystemEntropy  # noqa: PLC0415  see above
+    from arco.core.entropy import MintedIds, SystemEntropy  # noqa: PLC0415  # loads asyncio, which reads do without
 
     return MintedIds(SystemClock(), SystemEntropy()).uuid7()
 

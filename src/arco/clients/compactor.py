@@ -168,7 +168,7 @@ class HttpTransport:
         except NoCredentials as error:
             raise ConnectionError(str(error)) from error
         # Imported on first use: a process whose compactor is its own never pays for the HTTP client.
-        import aiohttp  # noqa: PLC0415  # see above
+        import aiohttp  # noqa: PLC0415  # an in-process compactor needs no HTTP client
 
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_MS / 1000)

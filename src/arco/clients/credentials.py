@@ -113,7 +113,7 @@ class IdTokens:
 
     async def _fetched(self) -> str:
         # Imported on first use: a process without such tokens never pays for the HTTP client.
-        import aiohttp  # noqa: PLC0415  # see above
+        import aiohttp  # noqa: PLC0415  # only who asks a metadata server needs it
 
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         query = {"audience": self._audience, "format": "full"}

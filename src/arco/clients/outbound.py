@@ -59,7 +59,7 @@ class Outbound:
     async def _got(self, url: str, headers: Mapping[str, str]) -> bytes:
         addresses = await self._vetted(url)
         # Imported on first use: most processes never fetch anything.
-        import aiohttp  # noqa: PLC0415  # see above
+        import aiohttp  # noqa: PLC0415  # only who fetches keys needs it
 
         connector = aiohttp.TCPConnector(resolver=_pinned(addresses), use_dns_cache=False, force_close=True)
         session = aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=False)
@@ -98,7 +98,7 @@ class Outbound:
 
 def _pinned(addresses: Sequence[str]) -> Any:
     """An aiohttp resolver that knows exactly these addresses, whatever it is asked for."""
-    from aiohttp.abc import AbstractResolver, ResolveResult  # noqa: PLC0415  # see above
+    from aiohttp.abc import AbstractResolver, ResolveResult  # noqa: PLC0415  # only who fetches keys needs it
 
     class Pinned(AbstractResolver):
         async def resolve(

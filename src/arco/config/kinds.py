@@ -169,9 +169,9 @@ def pem_blocks(pem: str) -> tuple[str, ...]:
 
 def _check_public_key(block: str) -> None:
     # Nobody without public keys pays for the import.
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  # see above
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415  # see above
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415  # see above
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  # PEM keys only
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415  # PEM keys only
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415  # PEM keys only
 
     try:
         key = load_pem_public_key(block.encode())

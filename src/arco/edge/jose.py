@@ -100,8 +100,8 @@ def secret_keys(*secrets: str) -> StaticKeys:
 
 def public_keys(*pems: str) -> StaticKeys:
     """Public keys in PEM: RSA keys are for RS256, P-256 keys for ES256. Raises `ValueError` for any other."""
-    from joserfc.errors import JoseError  # noqa: PLC0415  # see above
-    from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415  # see above
+    from joserfc.errors import JoseError  # noqa: PLC0415  # a server without user tokens does without
+    from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415  # a server without user tokens does without
 
     keys: list[Key] = []
     for pem in pems:
@@ -160,8 +160,8 @@ def _header(token: str) -> tuple[str, str | None]:
 
 
 def _payload(token: str, key: Key) -> bytes | None:
-    from joserfc import jws  # noqa: PLC0415  # see above
-    from joserfc.errors import JoseError  # noqa: PLC0415  # see above
+    from joserfc import jws  # noqa: PLC0415  # a server without user tokens does without
+    from joserfc.errors import JoseError  # noqa: PLC0415  # a server without user tokens does without
 
     try:
         return jws.deserialize_compact(token, key.value, algorithms=[key.algorithm]).payload or b""

@@ -143,7 +143,7 @@ def parse_keys(body: bytes) -> dict[str, Key]:
 
 def _key(one: dict[str, Any]) -> Key | None:
     from joserfc.errors import JoseError  # noqa: PLC0415  # joserfc and cryptography take 80 ms to import
-    from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415  # see above
+    from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415  # a server without published keys does without
 
     kinds: dict[str, Any] = {"RSA": RSAKey, "EC": ECKey}
     kind = kinds.get(str(one.get("kty")))

@@ -91,7 +91,7 @@ async def serve(  # by name
     if engine not in ENGINES:
         raise ValueError(f"unknown HTTP engine {engine!r}; one of: {', '.join(ENGINES)}")
     # Importing the server takes 70 ms, which `arco --help` does not have.
-    from arco.edge.wire import Server  # noqa: PLC0415  # see above
+    from arco.edge.wire import Server  # noqa: PLC0415  # hypercorn, which other commands do without
 
     wire = wire or Wire()
     said = log or SilentLog()

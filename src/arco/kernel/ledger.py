@@ -195,7 +195,7 @@ class LedgerDesk:
         try:
             outcomes = await self._compactor.compact(domain, [appended])
             self._answer(batch, outcomes)
-        except Exception as error:  # noqa: BLE001  # see below
+        except Exception as error:  # noqa: BLE001  # whatever it was, the units may be folded
             # The units are in the ledger, so whatever went wrong, they may have been folded or may yet be.
             reason = str(error) if isinstance(error, CompactorGone) else f"the fold failed: {type(error).__name__}"
             _fail(batch, OutcomeUnknown(reason))

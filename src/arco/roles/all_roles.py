@@ -21,7 +21,7 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> l
     own = process.entropy.bytes(32).hex()
     compactor = _one(COMPACTOR, settings, process, environ, own=own)
     # Each role imports only what it needs; the api alone loads the query room.
-    from arco.roles import api  # noqa: PLC0415  # see above
+    from arco.roles import api  # noqa: PLC0415  # each role is imported when it is built
 
     front = api.build(settings, process, environ, transport=InProcessTransport(compactor.app, token=own))
     others = [_one(role, settings, process, environ) for role in ROLES if role not in (API, COMPACTOR)]
@@ -48,6 +48,6 @@ def _one(
         from arco.roles import compactor  # noqa: PLC0415  # an api does not pay for the compactor's
 
         return compactor.build(settings, process, environ, own=own)
-    from arco.roles import waiting  # noqa: PLC0415  # see above
+    from arco.roles import waiting  # noqa: PLC0415  # each role is imported when it is built
 
     return waiting.build(role, settings, process, environ)

@@ -117,7 +117,7 @@ def runner_of(tier: str) -> Runner:
     if tier == "A":
         return run_schedule
     # Whole servers bring the web framework and Parquet along.
-    from arco.sim.tier_b import run_served  # noqa: PLC0415  # see above
+    from arco.sim.tier_b import run_served  # noqa: PLC0415  # tier A does without server rooms
 
     return run_served
 

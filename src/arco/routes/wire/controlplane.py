@@ -188,7 +188,7 @@ _REPEATED: Final = 3
 def file_descriptor() -> "descriptor_pb2.FileDescriptorProto":
     """The file descriptor of all messages."""
     # Imported on first use, as in `message_class`: it takes a tenth of a second that a server's start does not need.
-    from google.protobuf import descriptor_pb2, timestamp_pb2  # noqa: PLC0415  # see above
+    from google.protobuf import descriptor_pb2, timestamp_pb2  # noqa: PLC0415  # protobuf loads with the first transaction
 
     file = descriptor_pb2.FileDescriptorProto(name=FILE, package=PACKAGE, syntax="proto3")
     file.dependency.append(timestamp_pb2.DESCRIPTOR.name)

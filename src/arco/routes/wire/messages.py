@@ -35,7 +35,7 @@ async def decode_message(request: Request, name: str) -> Any:
         _parse_json(body, message)
         return message
     # Imported where it is used: see `controlplane.file_descriptor`.
-    from google.protobuf.message import DecodeError  # noqa: PLC0415  # see above
+    from google.protobuf.message import DecodeError  # noqa: PLC0415  # protobuf loads with the first transaction
 
     try:
         message.ParseFromString(body)
