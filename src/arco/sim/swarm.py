@@ -8,11 +8,14 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from arco.sim.faults import FAMILIES
 from arco.sim.plan import ClientPlan, Config, Plan, Trouble, Wish
 
-PROFILES: Final = ("swarm", "storage", "lives", "collector", "quiet")
-"""`swarm` draws everything; `storage`, `lives` and `collector` stress one kind of trouble; `quiet` has none."""
+PROFILES: Final = ("swarm", "storage", "lives", "collector", "brief", "quiet")
+"""`swarm` draws everything; `storage`, `lives` and `collector` stress one kind of trouble; `brief` is a small world with
+much trouble in a short time; `quiet` has none."""
 
 LIMITS: Final[Mapping[str, tuple[Any, ...]]] = {
     "arco.kernel.compose:INLINE_DELTA_BYTES_MAX": (400, 2_000, 32_768),
@@ -43,14 +46,13 @@ def plan_of(seed: int, profile: str = "swarm") -> Plan:
     troubled = profile != "quiet"
     rates = _rates(rng, profile) if troubled else {}
     config = _config(rng, profile)
-    clients = [_client(rng, number, 0) for number in range(rng.choice((1, 1, 2, 3)))]
-    clients.append(_client(rng, len(clients), 1, most=1))
+    clients = _few(rng) if profile == "brief" else _clients(rng)
     troubles = _troubles(rng, config, profile) if troubled else ()
     return Plan(seed=seed, profile=profile, config=config, clients=tuple(clients), troubles=troubles, rates=rates)
 
 
 def _rates(rng: random.Random, profile: str) -> dict[str, float]:
-    level = rng.choice((0.005, 0.02, 0.04, 0.1)) * (1.5 if profile == "storage" else 1.0)
+    level = rng.choice((0.005, 0.02, 0.04, 0.1)) * {"storage": 1.5, "brief": 3.0}.get(profile, 1.0)
     rates: dict[str, float] = {}
     for family, kinds in FAMILIES.items():
         for kind in kinds:
@@ -64,7 +66,7 @@ def _config(rng: random.Random, profile: str) -> Config:
     for name, (source, factor) in _DERIVED.items():
         if source in limits:
             limits[name] = max(1, int(limits[source] * factor))
-    return Config(
+    config = Config(
         made=rng.random() < 0.7,
         compactors=rng.choice((1, 2, 2, 3)),
         apis=rng.choice((1, 1, 2)),
@@ -81,6 +83,23 @@ def _config(rng: random.Random, profile: str) -> Config:
         patient=rng.random() < 0.1,
         limits=limits,
     )
+    if profile != "brief":
+        return config
+    # Two compactors are what a race takes; a collector and who resubmits are busy all the time, wished for or not.
+    return msgspec.structs.replace(
+        config, compactors=min(2, config.compactors), apis=1, collector=False, resubmitter=False
+    )
+
+
+def _clients(rng: random.Random) -> list[ClientPlan]:
+    clients = [_client(rng, number, 0) for number in range(rng.choice((1, 1, 2, 3)))]
+    return [*clients, _client(rng, len(clients), 1, most=1)]
+
+
+def _few(rng: random.Random) -> list[ClientPlan]:
+    """One that wishes twice, or two that get into each other's way."""
+    count = rng.choice((1, 2))
+    return [_client(rng, number, 0, most=3 - count) for number in range(count)]
 
 
 def _client(rng: random.Random, number: int, scope: int, most: int = 4) -> ClientPlan:

@@ -74,13 +74,18 @@ WRITE_RULES: Final[tuple[PrefixRule, ...]] = (
 )
 """Every prefix of a scope that a role writes. No other code says who may write what."""
 
-_BY_LENGTH: Final = sorted(WRITE_RULES, key=lambda rule: len(rule.prefix), reverse=True)
+_LONGEST_FIRST: Final = sorted(WRITE_RULES, key=lambda rule: len(rule.prefix), reverse=True)
+_BY_ROOM: Final[Mapping[str, tuple[PrefixRule, ...]]] = {
+    room: tuple(rule for rule in _LONGEST_FIRST if rule.prefix.startswith(f"{room}/"))
+    for room in {rule.prefix.partition("/")[0] for rule in WRITE_RULES}
+}
+"""The rules by the first segment of their prefix: every write asks."""
 _NOTHING: Final[frozenset[Verb]] = frozenset()
 
 
 def rule_of(key: str) -> PrefixRule | None:
     """The rule a scope-relative key falls under, or None."""
-    for rule in _BY_LENGTH:
+    for rule in _BY_ROOM.get(key.partition("/")[0], ()):
         if key.startswith(rule.prefix):
             return rule
     return None

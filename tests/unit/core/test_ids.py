@@ -2,6 +2,7 @@
 
 import uuid
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +34,13 @@ def test_a_ulid_is_its_number_and_back(value: int) -> None:
     text = ulid_from_int(value)
     assert is_ulid(text)
     assert ulid_to_int(text) == value
+
+
+@pytest.mark.parametrize("wrong", ["I", "l", "U", "a", "_", " ", "+", "é", "!"])
+def test_what_is_no_digit_of_a_ulid_is_refused(wrong: str) -> None:
+    for text in (wrong, f"0{wrong}1", f"0{wrong}", f"{wrong}0"):
+        with pytest.raises(ValueError, match="invalid literal"):
+            ulid_to_int(text)
 
 
 @given(first=st.integers(0, 2**128 - 1), second=st.integers(0, 2**128 - 1))

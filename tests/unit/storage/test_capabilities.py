@@ -13,6 +13,14 @@ def test_each_prefix_stands_in_the_table_once():
     assert all(prefix and not prefix.startswith("/") for prefix in prefixes)
 
 
+def test_a_key_falls_under_the_longest_prefix_it_begins_with():
+    prefixes = [rule.prefix for rule in WRITE_RULES]
+    for key in (*prefixes, *(f"{prefix}x" for prefix in prefixes), *(prefix[:-1] for prefix in prefixes), "", "/", "x"):
+        longest = max((prefix for prefix in prefixes if key.startswith(prefix)), key=len, default=None)
+        rule = rule_of(key)
+        assert (rule.prefix if rule else None) == longest, key
+
+
 def test_manifests_snapshots_and_state_have_one_writer_each():
     for rule in WRITE_RULES:
         if rule.prefix.startswith(("manifests/", "snapshots/", "commits/", "quarantine/", "state/")):
