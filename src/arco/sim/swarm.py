@@ -14,8 +14,8 @@ from arco.sim.faults import FAMILIES
 from arco.sim.plan import ClientPlan, Config, Plan, Trouble, Wish
 
 PROFILES: Final = ("swarm", "storage", "lives", "collector", "brief", "quiet")
-"""`swarm` draws everything; `storage`, `lives` and `collector` stress one kind of trouble; `brief` is a small world with
-much trouble in a short time; `quiet` has none."""
+"""`swarm` draws everything; `storage`, `lives` and `collector` stress one kind of trouble; `brief` is a small world
+with much trouble in a short time; `quiet` has none."""
 
 LIMITS: Final[Mapping[str, tuple[Any, ...]]] = {
     "arco.kernel.compose:INLINE_DELTA_BYTES_MAX": (400, 2_000, 32_768),
