@@ -80,12 +80,15 @@ class CompactorMachine(Machine):
     def __init__(self, process: SimProcess, store: SimStore, faults: FaultStream, config: Config) -> None:
         super().__init__(process, store, faults, config)
         self.compactors = Compactors(self.workshop, only=None, idle_merge_ms=config.idle_merge_ms)
-        self.served: set[Scope] = set()
         self._services = CompactorServices(self.compactors, process.clock)
+
+    @property
+    def served(self) -> list[Scope]:
+        """The scopes it has folded in: one it was asked for and whose ledger it could not read is not among them."""
+        return self.compactors.scopes
 
     async def serve(self, scope: Scope, body: bytes) -> tuple[int, bytes]:
         """The internal route, below HTTP."""
-        self.served.add(scope)
         try:
             answer, status = await folded(self._services, scope, body)
         except Exception as error:  # noqa: BLE001  # the HTTP kit answers what nobody caught
