@@ -36,6 +36,13 @@ def test_no_schedule_breaks_an_invariant(first: int) -> None:
     assert report.faults_per_schedule >= 4
 
 
+def test_whoever_lost_a_lock_is_not_served_under_its_token() -> None:
+    plans = [plan_of(seed) for seed in range(400)]
+    led = [plan for plan in plans if plan.config.leaders == 2]
+    assert len(led) > 30
+    assert [run_plan(plan).violations for plan in led] == [[]] * len(led)
+
+
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_what_failed_once_stays_mended(path: Path) -> None:
     assert run_plan(decode_plan(path.read_bytes())).violations == []

@@ -1,7 +1,7 @@
 """The end of a schedule: histories against the checkers, the whole log against itself, replay against what is there."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from arco.sim.bucket import SimBucket
@@ -9,6 +9,7 @@ from arco.sim.checkers.appends import NEVER, Answer, Append, Read, check_appends
 from arco.sim.checkers.registers import UNANSWERED, Operation, Verdict, check_linearizable
 from arco.sim.history import Asked
 from arco.sim.monitors import ChainMonitor, Violations
+from arco.sim.trace import Entry
 
 OPERATIONS_MAX: Final = 20
 UNKNOWN_MAX: Final = 6
@@ -94,3 +95,18 @@ def judge_orphans(bucket: SimBucket, monitor: ChainMonitor, prefix: str, violati
     for attempt, count in attempts.items():
         if count > 64:
             violations.add("R-30", f"the attempt {attempt} left {count} orphans")
+
+
+def judge_reads(entries: Sequence[Entry], readers: Collection[str], violations: Violations) -> None:
+    """Who answers reads lists nothing, and reads no ledger but objects it may have written itself (R-15)."""
+    appended: set[tuple[str, str]] = set()
+    for _, actor, operation, key, _ in entries:
+        if actor not in readers:
+            continue
+        if operation == "list":
+            violations.add("R-15", f"{actor} listed {key}")
+        elif "/ledger/" in key:
+            if operation == "create":
+                appended.add((actor, key))
+            elif (actor, key) not in appended:
+                violations.add("R-15", f"{actor} read {key}, which it never wrote")

@@ -79,7 +79,7 @@ class ChainMonitor:
     def stored(self, actor: str, key: str, held: Held, replaced: Held | None) -> None:
         """Judge a write that took effect."""
         if replaced is not None:
-            if not key.endswith(".pointer.json") and "/retention/" not in key:
+            if not key.endswith(".pointer.json") and "/retention/" not in key and "/locks/" not in key:
                 self._broken("R-03", f"{key} was written over")
                 return
             if replaced.body == held.body:

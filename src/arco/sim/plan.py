@@ -45,7 +45,8 @@ class Trouble(msgspec.Struct, frozen=True):
 class Config(msgspec.Struct, frozen=True):
     """How the world of a schedule is configured; `limits` are bounds of the code, by `module:name`.
 
-    `patient` callers of a compactor wait for ever, as in one process that is suspended as a whole.
+    `leaders` bring a lock and submit under its token. `patient` callers of a compactor wait for ever, as in one process
+    that is suspended as a whole.
     `made` workspaces exist when the schedule begins; others are made by the first who writes.
     """
 
@@ -56,6 +57,7 @@ class Config(msgspec.Struct, frozen=True):
     grace_s: float = 1_200.0
     collector: bool = False
     resubmitter: bool = False
+    leaders: int = 0
     cache_bytes: int = 1 << 24
     latency: tuple[float, ...] = (0.0, 0.001, 0.02)
     shuffled: float = 1.0

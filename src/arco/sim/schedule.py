@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from arco.sim.faults import Faults
+from arco.sim.genesis import genesis
 from arco.sim.history import History
 from arco.sim.loop import SimLoop
 from arco.sim.monitors import Violations
@@ -21,7 +22,7 @@ from arco.sim.plan import Plan
 from arco.sim.swarm import plan_of
 from arco.sim.trace import Entry, Trace
 from arco.sim.tripwires import tripwires
-from arco.sim.world import World, genesis
+from arco.sim.world import World
 
 
 class Patch(msgspec.Struct, frozen=True):

@@ -11,9 +11,10 @@ from typing import Final
 import msgspec
 
 from arco.sim.faults import DIRECTED, FAMILIES, Site
+from arco.sim.genesis import genesis
 from arco.sim.plan import ClientPlan, Config, Plan, Wish
 from arco.sim.schedule import Patch, Verdict, patched, run_plan
-from arco.sim.world import World, genesis
+from arco.sim.world import World
 
 GRACE_S: Final = 600.0
 _QUIET: Final = Config(made=True, grace_s=GRACE_S, idle_merge_ms=60_000, latency=(0.01,), shuffled=0.0, sticky=True)

@@ -8,7 +8,6 @@ R-12).
 import asyncio
 import random
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final
 
 from arco.core import paths
@@ -22,20 +21,21 @@ from arco.sim.clients import Client, Seen
 from arco.sim.collecting import Collecting, Resubmitter
 from arco.sim.domain import LISTS, UNHEARD_OF
 from arco.sim.faults import Faults
+from arco.sim.genesis import SCOPES, genesis
 from arco.sim.history import History
-from arco.sim.judging import judge_lists, judge_names, judge_orphans
+from arco.sim.judging import judge_lists, judge_names, judge_orphans, judge_reads
+from arco.sim.leading import Leader
 from arco.sim.loop import SimLoop
 from arco.sim.machines import CompactorMachine, Desks, Machine
 from arco.sim.monitors import ChainMonitor, Spy, Violations
 from arco.sim.network import Network
-from arco.sim.plan import Config, Plan, Trouble
+from arco.sim.plan import Plan, Trouble
 from arco.sim.process import SimClock, SimProcess
 from arco.sim.store import InstantStore, SimStore
 from arco.sim.trace import Trace
 from arco.storage.capabilities import Verb, may
 from arco.storage.port import Absent
 
-SCOPES: Final = (Scope("first", "main"), Scope("second", "main"))
 LISTS_READ: Final = ("a", "b", "c")
 
 _TROUBLE_MAX_S: Final = 20_000.0
@@ -153,6 +153,8 @@ class World:
         clients = [Client(one, SCOPES[one.scope], self, self.faults.stream(one.name)) for one in self.plan.clients]
         if config.resubmitter:
             self._resubmitter()
+        for _ in range(config.leaders):
+            self._leader()
         work = [self.loop.create_task(client.run()) for client in clients]
         work.append(self.loop.create_task(self._trouble()))
         done, late = await asyncio.wait(work, timeout=_TROUBLE_MAX_S)
@@ -253,6 +255,13 @@ class World:
         machine = Machine(process, store, stream, self.plan.config)
         process.begin(Resubmitter(machine, SCOPES, self.network, self).run())
 
+    def _leader(self) -> None:
+        process, store, stream = self.machine_parts("sweeper")
+        self._resubmitting.append(process)
+        machine = Machine(process, store, stream, self.plan.config)
+        machine.role = "sweeper"
+        process.begin(Leader(machine, SCOPES, self).run())
+
     # --- the liveness phase -------------------------------------------------------------------------------------------
 
     async def _calm(self, clients: list[Client]) -> None:
@@ -285,6 +294,7 @@ class World:
         await self._at_rest()
         for scope in SCOPES:
             await self._judge(scope)
+        judge_reads(self.trace.entries, {one.machine.process.name for one in self.apis}, self.violations)
         self.violations.found.extend(f"R-29: {text}" for text in self._lost_errors())
 
     async def _folded(self, scope: Scope) -> None:
@@ -379,20 +389,3 @@ class World:
     def _lost_errors(self) -> list[str]:
         """What nobody heard of, but for reads that failed after everybody who waited for them had left."""
         return [text for text in self.loop.lost_errors if "StorageUnavailable" not in text]
-
-
-@lru_cache(maxsize=1)
-def genesis() -> tuple[tuple[str, bytes], ...]:
-    """The objects of workspaces nobody has written to yet, as a compactor makes them."""
-    loop = SimLoop(random.Random(0))  # type: ignore[abstract]  # as above
-    bucket = SimBucket(loop.time)
-    process = SimProcess(loop, "compactor-0", 0, SimClock(loop))
-
-    async def made() -> None:
-        for scope in SCOPES:
-            instant: Any = InstantStore(bucket, scope.prefix)
-            store: Any = None
-            await CompactorMachine(process, store, store, Config()).workshop(scope, instant).find_or_create()
-
-    loop.run(made())
-    return tuple((key, held.body) for key, held in bucket.objects.items())
