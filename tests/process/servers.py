@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -41,6 +41,9 @@ COMPACTOR_ENVIRONMENT = {
     "ARCO_DRAIN_DELAY_SECS": "0",
     "PORT": "0",
 }
+LINES_KEPT = 20_000
+"""Of what a server says: a run of an hour must not be about this."""
+
 HEADERS = {"X-Tenant-Id": "local", "X-Workspace-Id": "default", "Content-Type": "application/json"}
 
 
@@ -60,10 +63,12 @@ def free_port() -> int:
 class Server:
     """One `arco serve` that is ready; `ports` are by role."""
 
-    def __init__(self, arguments: list[str], variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, arguments: list[str], variables: Mapping[str, str], *, command: Sequence[str] = tuple(COMMAND)
+    ) -> None:
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -84,7 +89,10 @@ class Server:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        self.lines.extend(self.process.stdout)
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if len(self.lines) > LINES_KEPT:
+                del self.lines[: LINES_KEPT // 2]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; the exit code."""
