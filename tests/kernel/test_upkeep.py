@@ -8,13 +8,15 @@ from typing import Any, Final
 import pytest
 
 from arco.core import paths
+from arco.core.ids import ulid_from_int
 from arco.core.paths import Key
 from arco.core.retention import Horizons
 from arco.kernel import compose as compose_module
-from arco.kernel.antientropy import SETTLED_MS, Bounds
+from arco.kernel.antientropy import SETTLED_MS, Bounds, Cursor
 from arco.kernel.chores import Busy, Upkeep
 from arco.kernel.envelope import Unit, encode_units
 from arco.kernel.fold import Outcome
+from arco.kernel.manifest import encode
 from arco.kernel.records import IDEMPOTENCY, OUTCOMES
 from arco.storage.memory import MemoryStore
 from arco.storage.port import Absent, Matches
@@ -143,8 +145,9 @@ async def test_what_was_decided_long_ago_is_forgotten_and_never_folded_again(wor
         unit = world.orphan(f"n{number}")
         await world.append(unit)
         await world.machine.submit(unit)
-    world.clock.ms += SETTLED_MS + HOUR_MS
-    await world.upkeep.walk("catalog", ALL)
+    for _ in range(2):  # a walk knows the storage's time from the one before
+        world.clock.ms += SETTLED_MS + HOUR_MS
+        await world.upkeep.walk("catalog", ALL)
     assert len(world.keys("ledger/")) == 41
     await world.ages(4 * HOUR_MS)
     assert world.keys("ledger/") == []
@@ -176,6 +179,70 @@ async def test_nothing_undecided_or_young_is_forgotten(world: Workspace) -> None
     assert len(world.keys("ledger/")) == 11, "nothing at or above what waits is given up"
     snapshot = await world.machine.reader(cold=True).head()
     assert snapshot is not None and snapshot.count(OUTCOMES) >= 10
+
+
+class SkewedClock:
+    """Another machine's clock: the same time, told wrong."""
+
+    def __init__(self, inner: VirtualClock, ahead_ms: int) -> None:
+        self._inner = inner
+        self._ahead_ms = ahead_ms
+
+    def now_ms(self) -> int:
+        return self._inner.now_ms() + self._ahead_ms
+
+    def steady_ms(self) -> int:
+        return self._inner.steady_ms()
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        await self._inner.sleep_ms(duration_ms)
+
+
+async def test_a_clock_a_day_ahead_does_not_make_a_pending_event_count_as_decided(world: Workspace) -> None:
+    ahead = Machine(world.store, SkewedClock(world.clock, 24 * HOUR_MS), 7, GRACE_MS).start()
+    await world.machine.put("there", "v")
+    for _ in range(3):
+        claimed = await world.chores(ahead).walk("catalog", ALL)
+        assert claimed.decided_below <= world.machine.ids.ulid(), "nothing that may still be written is decided"
+        world.clock.ms += 60_000
+    waiting = world.machine.unit({"action": "unknown", "name": "waiting"})
+    await world.append(waiting)
+    for _ in range(8):
+        world.clock.ms += HOUR_MS
+        await world.upkeep.walk("catalog", ALL)
+        await world.upkeep.collect(apply=True)
+    assert len(world.keys("ledger/")) == 1
+    (outcome,) = (await world.machine.submit(waiting)).outcomes
+    assert outcome.status == "unsupported", "a build that knows it may come: it was not forgotten"
+    await ahead.compactor.stop()
+
+
+async def test_a_claim_of_a_clock_that_was_ahead_is_taken_back_by_the_next_walk(world: Workspace) -> None:
+    await world.machine.put("there", "v")
+    await world.upkeep.walk("catalog", ALL)
+    key = paths.anti_entropy_cursor("catalog")
+    held = await world.store.get(key)
+    assert held is not None
+    future = str(ulid_from_int((world.clock.ms + 24 * HOUR_MS) << 80))
+    poisoned = encode(Cursor(decided_below=future, completed_scans=1, last_updated="2026-01-01T00:00:00Z"))
+    await world.store.put(key, poisoned, when=Matches(held.version))
+    waiting = world.machine.unit({"action": "put", "name": "a"}, {"action": "unknown", "name": "waiting"})
+    await world.append(world.orphan("b"), waiting)
+    world.clock.ms += HOUR_MS
+    found = await world.upkeep.walk("catalog", ALL)
+    assert found.pending == 2 and found.decided_below < waiting.unit_id
+
+
+async def test_a_clock_that_is_behind_does_not_keep_what_was_missed_from_being_found(world: Workspace) -> None:
+    behind = Machine(world.store, SkewedClock(world.clock, -24 * HOUR_MS), 7, GRACE_MS).start()
+    await world.machine.put("there", "v")
+    await world.chores(behind).walk("catalog", ALL)
+    await world.append(world.orphan("missed"))
+    world.clock.ms += 60_000
+    await world.chores(behind).walk("catalog", ALL)
+    found = await world.chores(behind).walk("catalog", ALL)
+    assert found.missed == 1
+    await behind.compactor.stop()
 
 
 async def test_a_broken_segment_does_not_keep_the_other_tables_from_being_merged_and_is_rebuilt_by_repair(

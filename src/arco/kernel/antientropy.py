@@ -2,8 +2,9 @@
 
 It compares ledger objects with the recorded outcomes, has what is missing folded by its explicit path, and moves no
 watermark. The walk is bounded and resumed from a cursor object. Everything named below `decided_below` was seen to be
-decided after nothing of that age could appear any more; only that may be forgotten or collected later. Sources:
-catalog.md 3.9; reliability.md P7, R-20, rule 10.
+decided after nothing of that age could appear any more; only that may be forgotten or collected later. What "of that
+age" means is told by the storage's time, never by this machine's: a clock that is ahead would declare decided what
+nobody has written yet. Sources: catalog.md 3.9; reliability.md P7, R-08, R-20, rule 10.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from arco.core import instant, paths
 from arco.core.errors import ArcoError
 from arco.core.ids import ulid_from_int
 from arco.core.limits import BATCH_UNITS_MAX, CLOCK_SKEW_MS, COMMAND_DEADLINE_MS
+from arco.core.paths import Key
 from arco.kernel import intake
 from arco.kernel.decide import UNSUPPORTED
 from arco.kernel.envelope import Unit
@@ -25,7 +27,7 @@ from arco.kernel.manifest import encode
 from arco.kernel.reader import ChainSnapshot
 from arco.kernel.records import FLOORS, OUTCOMES
 from arco.kernel.workshop import Workshop
-from arco.storage.port import Absent, Matches, ObjectInfo, StorageUnavailable
+from arco.storage.port import Absent, Matches, ObjectInfo, StorageUnavailable, StoredObject
 
 Submit = Callable[[Sequence[Unit], int], Awaitable[Sequence[Outcome]]]
 """Has units folded; their outcomes. Raises `OutcomeUnknown`."""
@@ -41,7 +43,10 @@ _TOGETHER: Final = 16
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where the walk has come (catalog.md 3.9); `decided_below`, `lowest` and `began` are ours."""
+    """Where the walk has come (catalog.md 3.9); the last three are ours.
+
+    `begun_ms` is a time of the storage at which the walk under way had not begun yet; 0 when that is not known.
+    """
 
     token: str | None = None
     last_path: str | None = None
@@ -50,7 +55,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     completed_scans: int = 0
     decided_below: str = ""
     lowest: str = ""
-    began: str = ""
+    begun_ms: int = 0
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +88,7 @@ class AntiEntropy:
         """Look at the next objects of a domain's ledger. Raises `StorageUnavailable`, `CorruptData`."""
         key = paths.anti_entropy_cursor(domain)
         held = await self._shop.store.get(key)
-        cursor = Cursor() if held is None else _decoded(held.body)
+        cursor = await self._under_way(held, key)
         prefix = f"ledger/{domain}/"
         listed = await self._shop.store.list_page(prefix, after=cursor.last_path or "", limit=bounds.objects_max)
         walk = _Walk(self._shop, domain, cursor, await self._head())
@@ -107,33 +112,36 @@ class AntiEntropy:
         held = await self._shop.store.get(paths.anti_entropy_cursor(domain))
         return "" if held is None else _decoded(held.body).decided_below
 
+    async def _under_way(self, held: StoredObject | None, key: Key) -> Cursor:
+        """The walk to go on with. A new one begins after the cursor was last written, whose time the storage knows."""
+        if held is None:
+            return Cursor()
+        cursor = _decoded(held.body)
+        if cursor.last_path:
+            return cursor
+        info = await self._shop.store.head(key)
+        same = info is not None and info.version == held.version
+        return msgspec.structs.replace(cursor, begun_ms=info.modified_ms if info is not None and same else 0)
+
     async def _head(self) -> ChainSnapshot | None:
         head = await self._shop.chain.find()
         return None if head is None else ChainSnapshot(await self._shop.state_of(head), self._shop.loader)
 
     def _moved(self, cursor: Cursor, listed: Sequence[ObjectInfo], walk: "_Walk", *, complete: bool) -> Cursor:
-        now_ms = self._shop.clock.now_ms()
-        now = instant.stored_text(now_ms)
-        began = cursor.began if cursor.last_path else ""
-        began = began or now
+        now = instant.stored_text(self._shop.clock.now_ms())
         lowest = min(filter(None, (cursor.lowest if cursor.last_path else "", walk.lowest)), default="")
         scanned = cursor.objects_scanned + len(listed)
         if not complete:
             return msgspec.structs.replace(
-                cursor,
-                last_path=listed[-1].key,
-                objects_scanned=scanned,
-                last_updated=now,
-                lowest=lowest,
-                began=began,
+                cursor, last_path=listed[-1].key, objects_scanned=scanned, last_updated=now, lowest=lowest
             )
-        settled = str(ulid_from_int(max(instant.parse_ms(began) - SETTLED_MS, 0) << 80))
-        below = min(settled, lowest) if lowest else settled
+        # Not the highest that was ever claimed: what turns up late, below an earlier claim, takes the claim back.
+        settled = _settled(cursor)
         return Cursor(
             objects_scanned=scanned,
             last_updated=now,
             completed_scans=cursor.completed_scans + 1,
-            decided_below=max(cursor.decided_below, below),
+            decided_below=min(settled, lowest) if lowest else settled,
         )
 
     async def _fold(self, walk: "_Walk", bounds: Bounds) -> None:
@@ -157,8 +165,9 @@ class _Walk:
     def __init__(self, shop: Workshop, domain: str, cursor: Cursor, head: ChainSnapshot | None) -> None:
         self._shop = shop
         self._head = head
-        self._known_below = cursor.decided_below
-        self._now_ms = shop.clock.now_ms()
+        self._known_below = min(cursor.decided_below, _settled(cursor))
+        # A clock that is behind must not take everything for young.
+        self._now_ms = max(shop.clock.now_ms(), cursor.begun_ms)
         self.domain = domain
         self.found: list[intake.LedgerObject] = []
         self.missed = self.pending = self.quarantined = 0
@@ -218,6 +227,11 @@ def _parts(items: Sequence[intake.LedgerObject], most: int) -> Iterator[Sequence
         units += len(item.units)
     if part:
         yield part
+
+
+def _settled(cursor: Cursor) -> str:
+    """Nothing named below this can appear after the walk began."""
+    return str(ulid_from_int(max(cursor.begun_ms - SETTLED_MS, 0) << 80))
 
 
 def _decoded(body: bytes) -> Cursor:
