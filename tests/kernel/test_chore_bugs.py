@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from arco.core import paths
+from arco.kernel import merge as merge_module
 from arco.kernel.envelope import Unit, encode_units
 from arco.kernel.fold import Outcome
 from arco.kernel.notices import Notices
@@ -139,6 +140,46 @@ async def test_a_repair_that_slept_past_the_collector_does_not_claim_a_version_n
     now = await machine.shop.chain.find()
     assert now is not None
     assert action.done == (broken not in (await Reach(store, machine.shop.loader).everything([now.manifest], "pairs")))
+    await machine.compactor.stop()
+
+
+async def test_a_merge_begun_before_a_repair_does_not_bring_back_what_the_repair_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(merge_module, "SEGMENT_ROWS_TARGET", 6)
+    monkeypatch.setattr(merge_module, "SEGMENT_ROWS_MAX", 10)
+    clock = VirtualClock()
+    store = MemoryStore(clock)
+    sleepy = Sleepy(store, lambda _key: False)
+    machine = a_machine(sleepy, clock).start()
+    await written(machine, 30)
+    await machine.compactor.settle()
+    await machine.put("zzz", "last")
+    rows = await machine.rows()
+    head = await machine.shop.chain.find()
+    assert head is not None
+    broken = head.manifest.tables["pairs"].refs[0].path
+    held = store._objects[broken]
+    store._objects[broken] = type(held)(held.body[:-9], held.version, held.modified_ms)
+
+    sleepy.before = lambda key: key.startswith("snapshots/catalog/pairs/")
+    merging = asyncio.ensure_future(machine.compactor.settle())
+    await sleepy.asleep.wait()
+    repairer = a_machine(store, clock, seed=9)
+    report = await Reconciler(repairer.shop).check("catalog", "current_head_only", deep=True)
+    assert [issue.path for issue in report.issues] == [broken]
+
+    async def submit(units: Sequence[Unit], size_bytes: int) -> Sequence[Outcome]:
+        return (await machine.compactor.submit(units, size_bytes)).outcomes
+
+    (action,) = await Repairer(repairer.shop, submit, alone=False).run(report)
+    assert action.done
+    sleepy.woken.set()
+    await merging
+    now = await machine.shop.chain.find()
+    assert now is not None and not now.manifest.deltas, "the merge was made again, onto what repair had built"
+    assert broken not in await Reach(store, repairer.shop.loader).everything([now.manifest], "pairs")
+    assert await machine.rows() == rows
     await machine.compactor.stop()
 
 

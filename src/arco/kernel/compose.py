@@ -44,12 +44,19 @@ class Draft(msgspec.Struct, frozen=True):
 class FinishedMerge(msgspec.Struct, frozen=True):
     """Trees that hold the first deltas: `covers` are their ids, oldest first.
 
-    `residue` is one delta, already written, with what was not worth merging yet.
+    `residue` is one delta, already written, with what was not worth merging yet. `onto` are the trees that `trees` were
+    made from: it fits only where they still stand, for repair may have built one anew.
     """
 
     covers: tuple[str, ...]
     trees: dict[str, TableTree]
     residue: tuple[Delta, Layer] | None = None
+    onto: dict[str, TableTree] = {}
+
+    def fits(self, state: ChainState) -> bool:
+        """True when it can land on this state: what it covers and what it was made from is what stands there."""
+        present = tuple(delta.delta_id for delta in state.manifest.deltas[: len(self.covers)])
+        return present == self.covers and all(state.tree(table) == tree for table, tree in self.onto.items())
 
 
 RESIDUE_TIER: Final = 100

@@ -1,8 +1,8 @@
 """The merge that runs beside a commit loop: at most one at a time, landed by a commit that finds it finished.
 
 A finished merge is kept until a manifest that holds it is in the chain, or until the chain has gone on without the
-deltas it covered. A merge that fails publishes nothing: whoever waits for it hears why, and it is tried again later
-and later.
+deltas it covered or the trees it was made from. A merge that fails publishes nothing: whoever waits for it hears why,
+and it is tried again later and later.
 """
 
 import asyncio
@@ -82,8 +82,7 @@ class Merging:
             self.failed(error)
             return None
         merge = self.task.result()
-        present = tuple(delta.delta_id for delta in state.manifest.deltas[: len(merge.covers)])
-        if present == merge.covers:
+        if merge.fits(state):
             return merge
         self.task = None
         self._asking, self._served = [*self._served, *self._asking], []

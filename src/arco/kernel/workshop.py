@@ -196,7 +196,8 @@ class Workshop:
             raise broken
         await merger.flush()
         residue = await self._residue(state, attempt, waiting) if waiting else None
-        return FinishedMerge(tuple(delta.delta_id for delta in state.manifest.deltas), trees, residue)
+        onto = {table: state.tree(table) for table in trees}
+        return FinishedMerge(tuple(delta.delta_id for delta in state.manifest.deltas), trees, residue, onto)
 
     async def _scattered(self, merger: TreeMerger, tree: TableTree, edits: Edits) -> set[RowKey]:
         """The keys of a table's changes that are not worth merging yet: alone on their segment, on many segments."""
