@@ -54,6 +54,7 @@ class GatedStore:
         self.unsure: str | None = None
         self.before_get: Any = None
         self.after_get: Any = None
+        self.before_put: Any = None
 
     async def get(self, key: Key) -> StoredObject | None:
         if self.before_get is not None:
@@ -72,6 +73,8 @@ class GatedStore:
         return found
 
     async def put(self, key: Key, body: bytes, *, when: Absent | Matches) -> PutOutcome:
+        if self.before_put is not None:
+            await self.before_put(key)
         if self.refuse is not None and self.refuse in key:
             raise WriteRefused("no space left")
         if self.unsure is not None and self.unsure in key:
@@ -292,6 +295,64 @@ def test_a_pointer_that_cannot_be_moved_slows_commits_and_fails_none(monkeypatch
         assert found is not None and decode_pointer(found.body).manifest_id == f"{9:020d}"
 
     on_a_loop(story)
+
+
+class StumblingClock(VirtualClock):
+    """A clock that fails once when it is told to: the stand-in for a mistake nobody thought of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stumbles = False
+
+    def steady_ms(self) -> int:
+        if self.stumbles:
+            self.stumbles = False
+            raise RuntimeError("nobody thought of this")
+        return super().steady_ms()
+
+
+async def test_a_commit_loop_that_meets_an_unexpected_error_goes_on() -> None:
+    clock = StumblingClock()
+    machine = Machine(MemoryStore(), clock).start()
+    await machine.put("a")
+    for _ in range(100):  # until the loop rests
+        await asyncio.sleep(0)
+    clock.stumbles = True
+    settling = asyncio.ensure_future(machine.compactor.settle())
+    while clock.stumbles:
+        await asyncio.sleep(0)
+    done = await asyncio.wait_for(machine.put("b"), 30)
+    assert done.outcomes[0].status == "accepted"
+    await asyncio.wait_for(settling, 30)
+    assert "compactor_stumbled" in [event for event, _ in machine.log.events]
+    assert await machine.rows() == {("g", "a"): "", ("g", "b"): ""}
+    await asyncio.wait_for(machine.compactor.stop(), 30)
+
+
+async def test_a_commit_loop_that_somebody_ended_answers_who_waits_and_is_begun_anew() -> None:
+    held, store = asyncio.Event(), GatedStore()
+    machine = Machine(store, VirtualClock()).start()
+    await machine.put("a")
+
+    async def hold(key: Key) -> None:
+        held.set()
+        await asyncio.Event().wait()
+
+    store.before_put = hold
+    before = asyncio.all_tasks()
+    waiting = [asyncio.ensure_future(machine.put(name)) for name in ("b", "c")]
+    await held.wait()
+    waiting.append(asyncio.ensure_future(machine.put("d")))
+    await asyncio.sleep(0)
+    for task in before - {asyncio.current_task()}:
+        task.cancel()
+    told = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 30)
+    assert [type(one) for one in told] == [OutcomeUnknown] * 3
+    store.before_put = None
+    done = await asyncio.wait_for(machine.put("e"), 30)
+    assert done.outcomes[0].status == "accepted"
+    assert ("g", "e") in await machine.rows()
+    await asyncio.wait_for(machine.compactor.stop(), 30)
 
 
 async def test_a_corrupt_segment_fails_the_unit_that_needs_it_and_not_its_neighbours() -> None:

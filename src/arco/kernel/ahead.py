@@ -108,7 +108,10 @@ class Ahead(Generic[B]):
         if self._task is None:
             self._run = self._run if self._run >= AHEAD_RUN_MAX else 0
             return None, None
-        prepared = await self._task
+        try:
+            prepared = await self._task
+        except Exception:  # noqa: BLE001  # see `_prepare`
+            prepared = None
         self._run += 1
         batch, self._task, self.preparing = self.preparing, None, None
         return batch, prepared

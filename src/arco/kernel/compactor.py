@@ -69,6 +69,7 @@ class Compactor:
         self._seen_ms = 0
         self._used = False
         self._loop_task: asyncio.Task[None] | None = None
+        self._started = False
         self._stopping = False
         self.epoch = 1
         self.last_published_ms: int | None = None
@@ -87,13 +88,17 @@ class Compactor:
 
     def start(self) -> None:
         """Begin committing. Idempotent."""
+        self._started = True
         if self._loop_task is None:
             self._loop_task = asyncio.get_running_loop().create_task(self._run())
+            self._loop_task.add_done_callback(self._ended)
 
     async def submit(self, units: Sequence[Unit], size_bytes: int) -> Compacted:
         """Fold the units in a coming commit. Raises `OutcomeUnknown` when publishing could not be decided."""
         if self._stopping:
             raise OutcomeUnknown("this compactor is stopping; another one will fold the event")
+        if self._started:
+            self.start()  # a loop that somebody ended is not waited for
         future: asyncio.Future[Compacted] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(tuple(units), size_bytes, future))
         self._wake.set()
@@ -117,24 +122,52 @@ class Compactor:
         """
         if self._stopping:
             raise Unavailable("this compactor is stopping")
+        if self._started:
+            self.start()
         merged = self._merging.ask()
         self._wake.set()
         await merged
 
     async def _run(self) -> None:
         while True:
-            batch, prepared = await self._ahead.taken()
-            if batch is None and not self._queue:
-                if self._stopping:
+            try:
+                if not await self._turned():
                     return
-                await self._rest()
-                continue
+            except Exception as error:  # noqa: BLE001  # no mistake in one turn may end the loop, or nobody would commit
+                self._state = None
+                self._shop.log.warning("compactor_stumbled", error=type(error).__name__, reason=str(error))
+                await self._shop.clock.sleep_ms(_STORAGE_BACKOFF_MS)
+
+    async def _turned(self) -> bool:
+        """Commit what there is to commit, or rest; False when nothing more will come."""
+        batch, prepared = await self._ahead.taken()
+        if batch is None and not self._queue:
+            if self._stopping:
+                return False
+            await self._rest()
+            return True
+        try:
             self._used = True
             await self._ahead.breathe()
             await self._let_others_catch_up()
-            await self._serve(batch or self._take(), prepared)
-            if self._ahead.preparing is None:
-                self._start_merge_if_wanted()
+            batch = batch or self._take()
+            await self._serve(batch, prepared)
+        except (Exception, asyncio.CancelledError) as error:
+            self._give_up(batch or self._take(), _broken_off(error))
+            raise
+        if self._ahead.preparing is None:
+            self._start_merge_if_wanted()
+        return True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody waits for a loop that is gone: whoever comes next begins another one."""
+        self._loop_task = None
+        error = task.exception() if not task.cancelled() else asyncio.CancelledError()
+        if error is None:
+            return
+        self._give_up([*(self._ahead.preparing or ()), *self._queue], _broken_off(error))
+        self._queue.clear()
+        self._merging.failed(_broken_off(error))
 
     async def _serve(self, batch: _Batch, prepared: Prepared[_Batch] | None = None) -> None:
         """Commit a batch; when something is wrong with one caller's units, its neighbours do not suffer."""
@@ -397,6 +430,10 @@ class Compactor:
         if self._merging.task is not None or not self._merging.due:
             return False
         return bool(self._merging.asked and manifest.deltas) or unmerged_bytes(manifest) >= DELTA_BYTES_MERGE
+
+
+def _broken_off(error: BaseException) -> OutcomeUnknown:
+    return OutcomeUnknown(f"committing was broken off ({type(error).__name__}); the event may be folded later")
 
 
 def _fold_order(batch: _Batch) -> list[Unit]:

@@ -124,7 +124,7 @@ class PointerKeeper:
                 when = Absent() if current is None else Matches(current.version)
                 body = self._hint(domain, head, current) if domain in self._spec.hinted else self._body(head, current)
                 outcome = await self._store.put(key, body, when=when)
-            except StorageUnavailable:
+            except Exception:  # noqa: BLE001  # only a hint: whatever went wrong, the next round tries again
                 return
             match outcome:
                 case Stored():
