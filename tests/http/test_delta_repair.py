@@ -13,7 +13,7 @@ from arco.storage.memory import MemoryStore
 from arco.storage.port import Absent, Matches, PutOutcome, StorageUnavailable, Stored, StoredObject, Unsure
 
 from .test_delta import Committer, a_committer
-from .world import World, a_world, problem
+from .world import SCOPE, World, a_world, problem
 
 UNKNOWN = (503, "OUTCOME_UNKNOWN")
 
@@ -132,3 +132,47 @@ async def test_a_dropped_table_does_not_stop_its_commit_from_being_finished(left
     repairs = api_role.make_repairs(world.settings, world.process, world.api.state.services)
     assert await repairs.once() == 1
     assert (await left.again()).json()["version"] == 1
+
+
+async def _payload_gone(left: Left) -> None:
+    """An operator's lifecycle rule has removed what was staged."""
+    info = await left.store.head(Key(SCOPE.prefix + left.staged["staged_path"]))
+    assert info is not None
+    await left.store.delete(info.key, when=Matches(info.version))
+
+
+async def test_a_reservation_whose_payload_is_gone_ends_and_the_table_can_be_written_again(left):
+    await _payload_gone(left)
+    world = left.world
+    repairs = api_role.make_repairs(world.settings, world.process, world.api.state.services)
+    assert await repairs.once() == 0, "its writer may still be at it"
+    world.clock.ahead_ms = DELTA_RESERVATION_MS + 1
+    assert await repairs.once() == 1
+    assert await repairs.once() == 0
+    assert problem(await left.again())[0] == 404, "what was staged is gone: stage it again"
+    assert (await left.writer.write(0, add("other"))).json()["version"] == 1
+
+
+async def test_a_caller_is_not_kept_waiting_by_one_whose_payload_is_gone(left):
+    await _payload_gone(left)
+    left.world.clock.ahead_ms = DELTA_RESERVATION_MS + 1
+    assert (await left.writer.write(0, add("other"))).json()["version"] == 1
+
+
+async def test_a_written_version_whose_payload_is_gone_is_recorded_for_its_key(left):
+    text = payload(add("left"))
+    put = await left.world.in_scope().put(delta_log("tables/orders", 1), text.encode(), when=Absent())
+    assert isinstance(put, Stored)
+    await _payload_gone(left)
+    world = left.world
+    world.clock.ahead_ms = DELTA_RESERVATION_MS + 1
+    await api_role.make_repairs(world.settings, world.process, world.api.state.services).once()
+    assert (await left.again()).json()["version"] == 1, "the key tells the truth"
+
+
+async def test_a_version_of_others_ends_one_whose_payload_is_gone(left):
+    foreign = payload(add("foreign"))
+    await left.world.in_scope().put(delta_log("tables/orders", 1), foreign.encode(), when=Absent())
+    await _payload_gone(left)
+    left.world.clock.ahead_ms = DELTA_RESERVATION_MS + 1
+    assert (await left.writer.write(1, add("other"))).json()["version"] == 2

@@ -303,10 +303,12 @@ class StumblingClock(VirtualClock):
     def __init__(self) -> None:
         super().__init__()
         self.stumbles = False
+        self.stumbled = asyncio.Event()
 
     def steady_ms(self) -> int:
         if self.stumbles:
             self.stumbles = False
+            self.stumbled.set()
             raise RuntimeError("nobody thought of this")
         return super().steady_ms()
 
@@ -319,8 +321,7 @@ async def test_a_commit_loop_that_meets_an_unexpected_error_goes_on() -> None:
         await asyncio.sleep(0)
     clock.stumbles = True
     settling = asyncio.ensure_future(machine.compactor.settle())
-    while clock.stumbles:
-        await asyncio.sleep(0)
+    await asyncio.wait_for(clock.stumbled.wait(), 30)
     done = await asyncio.wait_for(machine.put("b"), 30)
     assert done.outcomes[0].status == "accepted"
     await asyncio.wait_for(settling, 30)

@@ -1,6 +1,6 @@
 """The api role: everything public, over the read model, the ledger and its compactor (architecture.md, Roles)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import arco
@@ -166,17 +166,22 @@ def make_services(settings: Settings, process: Process, transport: Any) -> ApiSe
 def make_repairs(settings: Settings, process: Process, services: ApiServices) -> Repairs:
     """What finishes for callers who do not come back: in every scope this process was asked about."""
 
-    async def delta_commits(scope: Scope) -> int:
-        return await finish_overdue(
-            Clerk(
-                desk=services.desk_for(scope),
-                reader=services.reader_for(scope),
-                store=services.store_for(scope),
-                clock=process.clock,
-                ids=process.ids,
-                source=REPAIRER,
-            )
+    def failed(what: str) -> Callable[[str, Exception], None]:
+        """Nothing that stays undone is passed over in silence."""
+        return lambda name, error: process.log.warning(
+            "repair_failed", what=what, id=name, error=type(error).__name__, msg=str(error)
         )
+
+    async def delta_commits(scope: Scope) -> int:
+        clerk = Clerk(
+            desk=services.desk_for(scope),
+            reader=services.reader_for(scope),
+            store=services.store_for(scope),
+            clock=process.clock,
+            ids=process.ids,
+            source=REPAIRER,
+        )
+        return await finish_overdue(clerk, failed("delta commit"))
 
     async def root_transactions(scope: Scope) -> int:
         clerk = TransactionClerk(
@@ -187,7 +192,7 @@ def make_repairs(settings: Settings, process: Process, services: ApiServices) ->
             scope=scope,
             source=REPAIRER,
         )
-        return await finish_overdue_transactions(clerk, services.store_for(scope))
+        return await finish_overdue_transactions(clerk, services.store_for(scope), failed("root transaction"))
 
     def scopes() -> list[Scope]:
         asked = services.reader_for.made if isinstance(services.reader_for, PerScope) else []

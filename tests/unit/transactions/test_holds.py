@@ -6,18 +6,23 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import fakes
 from tests.fakes import LazyView, MemoryWorkspace
 from tests.kernel.world import PAIRS, PairDomain
 
+from arco.domains.transactions import queries
 from arco.domains.transactions.commands import state_draft
 from arco.domains.transactions.events import Aborted, Completed, Finalised, HeldEvent, Prepared, TransactionEvent
 from arco.domains.transactions.fold import TransactionsDomain
+from arco.domains.transactions.queries import PAGE_ROWS
 from arco.domains.transactions.rows import ABORTED, PREPARED, PREPARED_TRANSACTIONS, TRANSACTIONS, VISIBLE
 from arco.kernel.desk import EventDraft, UnitDraft
 from arco.kernel.envelope import Claim, Envelope
-from arco.kernel.fold import FoldContext, NotLoaded, Outcome
+from arco.kernel.fold import Decision, FoldContext, NotLoaded, Outcome, Rejected, View
 from arco.kernel.holds import Rehearsal
 from arco.kernel.records import HELD_KEYS, IDEMPOTENCY
+from arco.kernel.rooms import Rooms
+from arco.kernel.workshop import FOLD_VERSION
 
 Action = dict[str, Any]
 
@@ -233,3 +238,35 @@ def test_a_rehearsal_sees_its_own_changes_over_what_is_there(limit):
     assert names == ["a", "b", "e"][:limit]
     assert trial.get(PAIRS, ("a", "c")) is None
     assert [row.name for row in view.scan(PAIRS, ("a",))] == ["a", "c", "e"]
+
+
+class StricterPairs(PairDomain):
+    """The pairs of a later build, which accepts nothing any more of what the rules of before did."""
+
+    def fold(self, view: View, event: Envelope, context: FoldContext) -> Decision:
+        if context.fold_version > FOLD_VERSION:
+            return Rejected("too_strict", "the rules have changed")
+        return super().fold(view, event, context)
+
+
+async def test_what_was_tried_by_older_rules_is_finalised_by_them_after_a_deploy(monkeypatch):
+    world = World()
+    outcome = await world.prepare(X)
+    world.workspace.domains = Rooms((StricterPairs(), TransactionsDomain([StricterPairs()])))
+    monkeypatch.setattr(fakes, "FOLD_VERSION", FOLD_VERSION + 1)
+    assert (await world.unit(X)).status == "rejected", "the new rules hold for what comes now"
+    done = await world.state(Finalised(tx_id=outcome.unit_id))
+    assert done.status == "accepted", "it was decided elsewhere: it can be refused no more"
+    assert world.count(HELD_KEYS) == world.count(PREPARED_TRANSACTIONS) == 0
+    assert len(world.rows()) == 1
+
+
+async def test_every_overdue_transaction_is_found_however_many_there_are():
+    world = World()
+    ids = set()
+    for number in range(2 * PAGE_ROWS + 5):
+        each = {"action": "put", "group": "a", "name": f"n{number}", "value": "1"}
+        ids.add((await world.prepare(each)).unit_id)
+    snapshot = await world.workspace.head()
+    assert set(await queries.overdue(snapshot, 2)) == ids
+    assert list(await queries.overdue(snapshot, 0)) == []

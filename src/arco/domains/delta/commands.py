@@ -17,11 +17,13 @@ from arco.core.canonical_json import canonical_sha256, sha256_hex
 from arco.core.clock import Clock
 from arco.core.entropy import Ids
 from arco.core.errors import ArcoError, Conflict, InvalidInput, NotFound, OutcomeUnknown, Overloaded, Unavailable
+from arco.core.turns import drawn
 from arco.domains.delta import fold, queries, rules
 from arco.domains.delta.events import (
     DELTA_COMMIT,
     DELTA_COMMIT_VERSION,
     VERSION_MAX,
+    Abandoned,
     DeltaEvent,
     Overtaken,
     Recorded,
@@ -37,6 +39,9 @@ from arco.storage.port import ObjectStore, StorageUnavailable
 
 ATTEMPTS_MAX: Final = 16
 """How often a commit that met others is tried again before it is told to come back (catalog.md 4.10)."""
+
+OVERDUE_AT_ONCE: Final = 100
+"""Reservations left by others that one round of repair takes up: the next scope waits for it."""
 
 _REUSED: Final = "Idempotency-Key already used with different request body"
 _RETRY_AFTER_S: Final = 1
@@ -81,6 +86,9 @@ class Committed(msgspec.Struct, frozen=True):
     version: int
     delta_log_path: str
 
+
+Failed = Callable[[str, Exception], None]
+"""Hears of which table a commit could not be finished, and why."""
 
 FindRoot = Callable[[Snapshot | None], Awaitable[str]]
 """The scope-relative folder of the table as of a snapshot. Raises `NotFound`, `Conflict` for a table without a log."""
@@ -129,6 +137,7 @@ async def commit(clerk: Clerk, command: Commit, find_root: FindRoot) -> Committe
         read_version=command.read_version,
         staged_path=command.staged_path,
         staged_version=command.staged_version,
+        payload_sha256=sha256_hex(payload),
     )
     known = await queries.table_row(snapshot, command.table_id)
     latest = fold.NONE_YET if known is None else known.latest_version
@@ -156,18 +165,26 @@ async def finish(clerk: Clerk, table_id: str) -> None:
         return
     found = await clerk.store.get(paths.checked_key(held.staged_path))
     if found is None:
-        raise OutcomeUnknown(f"the staged payload {held.staged_path} of a reservation is gone")
+        await _ended(clerk, at.table_root, held)
+        return
     await _write(clerk, at.table_root, _Version.of(held), found.body)
 
 
-async def finish_overdue(clerk: Clerk) -> int:
-    """Finish the reservations of a workspace that are older than they may be; how many there were."""
-    held = await queries.overdue(await clerk.reader.head(), clerk.clock.now_ms())
+async def finish_overdue(clerk: Clerk, failed: Failed) -> int:
+    """Finish the reservations of a workspace that are older than they may be, a bounded number; how many there were.
+
+    `failed` hears of those that could not be finished.
+    """
+    left = await queries.overdue(await clerk.reader.head(), clerk.clock.now_ms())
+    # Those that can never be finished must not stand in front of the others for ever.
+    held = drawn(left, OVERDUE_AT_ONCE, seed=clerk.ids.ulid(), name=lambda one: one.table_id)
     for reservation in held:
         try:
             await finish(clerk, reservation.table_id)
-        except (ArcoError, StorageUnavailable):
-            continue  # ended, or to be tried again in the next round; the others do not wait for it
+        except Conflict:
+            continue  # it ended: the log went on without it
+        except (ArcoError, StorageUnavailable) as error:
+            failed(reservation.table_id, error)  # the next round tries again; the others do not wait for it
     return len(held)
 
 
@@ -207,6 +224,22 @@ async def _write(clerk: Clerk, root: str, version: _Version, payload: bytes) -> 
             raise OutcomeUnknown(f"it is not known whether version {version.number} was written: {cause}")
         case _:
             assert_never(outcome)
+
+
+async def _ended(clerk: Clerk, root: str, held: ReservationRow) -> None:
+    """End a reservation whose staged payload is gone, by what the log says of its version."""
+    version = _Version.of(held)
+    written = await clerk.store.get(paths.delta_log(root, version.number))
+    if written is not None and sha256_hex(written.body) == held.payload_sha256:
+        await clerk.store.settle(paths.delta_log(root, version.number))
+        await _record(clerk, version)
+    elif written is not None:
+        newest = await _adopt(clerk, version.table_id, root, known=version.number, commit_id=version.commit_id)
+        _stale(newest, held.read_version)
+    else:
+        outcome = await _submitted(clerk, Abandoned(table_id=held.table_id, commit_id=held.commit_id))
+        if outcome.status != "accepted":
+            raise OutcomeUnknown(f"the staged payload {held.staged_path} of a reservation is gone: {outcome.message}")
 
 
 async def _record(clerk: Clerk, version: _Version) -> None:

@@ -1,7 +1,8 @@
 """Delta events: `delta.commit` version 1, by kind.
 
 `reserved` asks for the right to write one version; `recorded` says that the version's log file holds the reserved
-payload; `overtaken` says that the log holds versions somebody else wrote, and ends a reservation they got ahead of.
+payload; `overtaken` says that the log holds versions somebody else wrote, and ends a reservation they got ahead of;
+`abandoned` ends an overdue reservation that nobody can carry out any more, because its payload is gone.
 """
 
 from typing import Annotated, Any, Final
@@ -28,7 +29,7 @@ class DeltaEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class Reserved(DeltaEvent, frozen=True, kw_only=True, tag="reserved"):
-    """Somebody wants to write the version after `read_version`, with a staged payload."""
+    """Somebody wants to write the version after `read_version`, with a staged payload of this SHA-256."""
 
     table_root: str
     commit_id: str
@@ -37,6 +38,7 @@ class Reserved(DeltaEvent, frozen=True, kw_only=True, tag="reserved"):
     read_version: ReadVersion
     staged_path: str
     staged_version: str
+    payload_sha256: str | None = None
 
 
 class Recorded(DeltaEvent, frozen=True, kw_only=True, tag="recorded"):
@@ -54,13 +56,19 @@ class Overtaken(DeltaEvent, frozen=True, kw_only=True, tag="overtaken"):
     commit_id: str | None = None
 
 
+class Abandoned(DeltaEvent, frozen=True, kw_only=True, tag="abandoned"):
+    """The staged payload of this reservation is gone, and its version is not in the log."""
+
+    commit_id: str
+
+
 class _Kind(msgspec.Struct, frozen=True):
     kind: str
 
 
 _KIND: Final = msgspec.json.Decoder(_Kind)
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
-    str(kind.__struct_config__.tag): msgspec.json.Decoder(kind) for kind in (Reserved, Recorded, Overtaken)
+    str(kind.__struct_config__.tag): msgspec.json.Decoder(kind) for kind in (Reserved, Recorded, Overtaken, Abandoned)
 }
 
 

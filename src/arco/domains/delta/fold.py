@@ -1,8 +1,10 @@
 """Who may write the next version of a Delta table, decided in fold order. Pure (catalog.md 4.10).
 
-Guarantees: versions are handed out densely; at most one reservation of a table is open; it ends only by `recorded`, or
-by `overtaken` once its version was seen in the log with other bytes. It is never given up for its age: its writer may
-sleep and still write, so whoever comes after its time *finishes* it instead, with the very same bytes.
+Guarantees: versions are handed out densely; at most one reservation of a table is open; it ends by `recorded`, or by
+`overtaken` once its version was seen in the log with other bytes. It is never given up for its age: its writer may
+sleep and still write, so whoever comes after its time *finishes* it instead, with the very same bytes. Only when those
+bytes are gone too is it `abandoned`; should a sleeper still write the version, whoever is given it next finds that out
+from the log.
 
 No refusal is final: what refuses is the state of that moment, and the key that names a commit is kept by the record.
 """
@@ -14,7 +16,7 @@ import msgspec
 from arco.core import paths
 from arco.core.errors import unreachable
 from arco.core.limits import DELTA_RESERVATION_MS
-from arco.domains.delta.events import DELTA_COMMIT, Overtaken, Recorded, Reserved, decoded
+from arco.domains.delta.events import DELTA_COMMIT, Abandoned, Overtaken, Recorded, Reserved, decoded
 from arco.domains.delta.rows import (
     ALL,
     DELTA,
@@ -56,6 +58,8 @@ class DeltaDomain:
                 return _recorded(view, recorded, context.now_ms)
             case Overtaken() as overtaken:
                 return _overtaken(view, overtaken, context.now_ms)
+            case Abandoned() as abandoned:
+                return _abandoned(view, abandoned, context.now_ms)
         return unreachable("every Delta event has a fold")
 
 
@@ -87,6 +91,7 @@ def _reserved(view: View, event: Reserved, now_ms: int) -> Decision:
             staged_version=event.staged_version,
             started_at=now_ms,
             expires_at=now_ms + DELTA_RESERVATION_MS,
+            payload_sha256=event.payload_sha256,
         ),
     )
     if table is None:
@@ -164,6 +169,16 @@ def _overtaken(view: View, event: Overtaken, now_ms: int) -> Decision:
         ),
     )
     return _done(event.table_id, "delta_adopted", event.latest_version)
+
+
+def _abandoned(view: View, event: Abandoned, now_ms: int) -> Decision:
+    held = view.get(RESERVATIONS, (event.table_id,))
+    if held is None or held.commit_id != event.commit_id:
+        return _no(SUPERSEDED, f"nothing is reserved by commit {event.commit_id}")
+    if now_ms < held.expires_at:
+        return _no(RESERVED, "delta commit already reserved; retry later", latest_version=held.read_version)
+    view.delete(RESERVATIONS, (event.table_id,))
+    return Accepted()
 
 
 def _moved(table: DeltaTableRow, root: str) -> Rejected:

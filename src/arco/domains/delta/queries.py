@@ -1,15 +1,12 @@
 """Questions about coordinated Delta tables, answered from one pinned snapshot. Nothing here writes."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
 from arco.domains.delta.fold import NONE_YET
 from arco.domains.delta.rows import DELTA_KEYS, DELTA_TABLES, RESERVATIONS, DeltaKeyRow, DeltaTableRow, ReservationRow
 from arco.kernel.reading import Snapshot
-
-OVERDUE_AT_ONCE: Final = 100
 
 
 class Coordinator(msgspec.Struct, frozen=True):
@@ -42,8 +39,15 @@ async def committed_with(snapshot: Snapshot | None, table_id: str, key_hash: str
 
 
 async def overdue(snapshot: Snapshot | None, now_ms: int) -> Sequence[ReservationRow]:
-    """Reservations whose writers left them longer than they may. Nothing is read where there are none."""
+    """Reservations whose writers left them longer than they may. Nothing is read where there are none.
+
+    All of them, however many are open: a limit here would be a limit for ever to those behind it.
+    """
     if snapshot is None or not snapshot.count(RESERVATIONS):
         return ()
-    held = await snapshot.scan(RESERVATIONS, limit=OVERDUE_AT_ONCE)
-    return [row for row in held if now_ms >= row.expires_at]
+    return [row for row in await snapshot.scan(RESERVATIONS) if now_ms >= row.expires_at]
+
+
+async def reservation(snapshot: Snapshot | None, table_id: str) -> ReservationRow | None:
+    """The commit of a table that is under way."""
+    return None if snapshot is None else await snapshot.get(RESERVATIONS, (table_id,))

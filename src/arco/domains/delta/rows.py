@@ -34,6 +34,7 @@ class ReservationRow(Row, frozen=True, kw_only=True):
     staged_version: str
     started_at: int
     expires_at: int
+    payload_sha256: str | None = None
 
 
 class DeltaKeyRow(Row, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import msgspec
 from arco.core.clock import Clock
 from arco.core.entropy import Ids
 from arco.core.errors import AlreadyExists, Conflict, OutcomeUnknown, Unavailable
+from arco.core.turns import drawn
 from arco.domains.transactions import queries
 from arco.domains.transactions.commands import ATTEMPTS_MAX, KEY_REUSED, held_by, state_draft
 from arco.domains.transactions.events import Aborted, Completed, Finalised, HeldEvent, Prepared, TransactionEvent
@@ -25,6 +26,9 @@ from arco.kernel.reading import Reader, Snapshot
 
 MakePlan = Callable[[Snapshot | None], Awaitable[Plan]]
 """A member's changes as events, made from a snapshot of its chain. Raises what refuses them."""
+
+OVERDUE_AT_ONCE: Final = 100
+"""Transactions left by others that one round of repair takes up: the next scope waits for it."""
 
 _MISMATCH: Final = "idempotency_mismatch"
 
@@ -88,9 +92,10 @@ class ChainPart(msgspec.Struct, frozen=True, kw_only=True):
     async def overdue(self) -> Sequence[Held]:
         """What was left. See `Participant.overdue`."""
         snapshot = await self.reader.head()
+        left = await queries.overdue(snapshot, self.clock.now_ms())
         found: list[Held] = []
-        for prepared in await queries.overdue(snapshot, self.clock.now_ms()):
-            row = await queries.transaction(snapshot, prepared.tx_id)
+        for tx_id in drawn(left, OVERDUE_AT_ONCE, seed=self.ids.ulid(), name=str):
+            row = await queries.transaction(snapshot, tx_id)
             if row is not None:
                 found.append(Held(row.handle_id, tuple(row.participants.split(","))))
         return found

@@ -60,6 +60,9 @@ TOO_LARGE: Final = "transaction_too_large"
 ROOT_OPERATION: Final = "commit_root_transaction"
 """What an idempotency key of a root transaction is claimed for."""
 
+TRIED_SINCE: Final = 4
+"""The fold version from which on a prepared transaction remembers by which rules it was tried."""
+
 _EVENTS: Final = msgspec.json.Decoder(list[HeldEvent])
 _HOLDS: Final = msgspec.json.Decoder(list[tuple[str, str]])
 
@@ -120,6 +123,7 @@ class TransactionsDomain:
                 holds_json=msgspec.json.encode(names).decode(),
                 key_hash=None if envelope.claim is None else envelope.claim.key_hash,
                 expires_at=event.expires_at,
+                fold_version=context.fold_version if context.fold_version >= TRIED_SINCE else None,
             ),
         )
         view.put(
@@ -150,7 +154,8 @@ class TransactionsDomain:
             return Rejected(NOT_PREPARED, f"transaction {event.tx_id} is not prepared here", final=False)
         # The holds go first: what they kept others from is ours to change now.
         _release(view, prepared)
-        subjects = self._folded(view, _EVENTS.decode(prepared.events_json), envelope, context)
+        tried = msgspec.structs.replace(context, fold_version=prepared.fold_version or context.fold_version)
+        subjects = self._folded(view, _EVENTS.decode(prepared.events_json), envelope, tried)
         if isinstance(subjects, Rejected):
             return subjects
         if prepared.key_hash is not None:

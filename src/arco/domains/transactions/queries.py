@@ -10,8 +10,10 @@ from arco.kernel.chain import CATALOG_CHAIN
 from arco.kernel.decide import EVENT_INDEX
 from arco.kernel.reading import Snapshot
 from arco.kernel.records import IDEMPOTENCY, OUTCOMES, IdempotencyRow
+from arco.kernel.spec import RowKey
 
-OVERDUE_AT_ONCE: Final = 100
+PAGE_ROWS: Final = 100
+"""Prepared transactions, with all their events, that are held in memory at once."""
 
 
 async def transaction(snapshot: Snapshot | None, tx_id: str) -> TransactionRow | None:
@@ -50,12 +52,19 @@ async def prepared(snapshot: Snapshot | None, tx_id: str) -> PreparedRow | None:
     return None if snapshot is None else await snapshot.get(PREPARED_TRANSACTIONS, (tx_id,))
 
 
-async def overdue(snapshot: Snapshot | None, now_ms: int) -> Sequence[PreparedRow]:
-    """Transactions under way whose coordinators left them longer than they may. Without any, nothing is read."""
+async def overdue(snapshot: Snapshot | None, now_ms: int) -> Sequence[str]:
+    """Ids of transactions under way whose coordinators left them longer than they may. Without any, nothing is read.
+
+    All of them, however many are under way: a limit here would be a limit for ever to those behind it.
+    """
     if snapshot is None or not snapshot.count(PREPARED_TRANSACTIONS):
         return ()
-    rows = await snapshot.scan(PREPARED_TRANSACTIONS, limit=OVERDUE_AT_ONCE)
-    return [row for row in rows if now_ms >= row.expires_at]
+    found: list[str] = []
+    after: RowKey | None = None
+    while rows := await snapshot.scan(PREPARED_TRANSACTIONS, after=after, limit=PAGE_ROWS):
+        found += [row.tx_id for row in rows if now_ms >= row.expires_at]
+        after = PREPARED_TRANSACTIONS.key_of(rows[-1])
+    return found
 
 
 class Visibility(msgspec.Struct, frozen=True):

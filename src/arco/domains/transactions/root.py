@@ -13,7 +13,7 @@ The home chain is prepared first and finalised last: its row says `VISIBLE` only
 the record names the manifest of each member, and what a `root:{tx}` token reads is exactly those.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -34,6 +34,14 @@ ABORT: Final = "abort"
 _TRIES: Final = 4
 _BACKOFF_MS: Final = 50
 _UNREACHED: Final = (OutcomeUnknown, Overloaded, Unavailable, StorageUnavailable)
+
+
+Failed = Callable[[str, Exception], None]
+"""Hears which transaction could not be brought to its end, and why."""
+
+
+def _unheard(_tx_id: str, _error: Exception) -> None:
+    """Nobody asked."""
 
 
 class MemberRecord(msgspec.Struct, frozen=True, rename="camel"):
@@ -157,15 +165,16 @@ class Coordinator:
             return None
         return await self.complete(record)
 
-    async def repair(self) -> int:
-        """Resolve everything overdue; how many transactions that was."""
+    async def repair(self, failed: Failed = _unheard) -> int:
+        """Resolve what is overdue; how many transactions that was. `failed` hears of those that could not be."""
         done = 0
         for participant in self._participants.values():
             for held in await participant.overdue():
                 try:
                     await self.resolve(held.tx_id, held.participants)
-                except (ArcoError, StorageUnavailable):
-                    continue  # the next round tries again; the others do not wait for it
+                except (ArcoError, StorageUnavailable) as error:
+                    failed(held.tx_id, error)  # a next round tries again; the others do not wait for it
+                    continue
                 done += 1
         return done
 

@@ -10,7 +10,7 @@ from arco.domains.transactions.commands import KEY_REUSED, Clerk, key_hash_of
 from arco.domains.transactions.fold import ROOT_OPERATION
 from arco.domains.transactions.operations import Operation, root_request_hash
 from arco.domains.transactions.plan import Plan, planned
-from arco.domains.transactions.root import Completed, Coordinator, Participant, order_of
+from arco.domains.transactions.root import Completed, Coordinator, Failed, Participant, order_of
 from arco.domains.transactions.rows import TRANSACTIONS_DOMAIN
 from arco.kernel.chain import CATALOG_CHAIN
 from arco.kernel.reading import Snapshot
@@ -66,9 +66,9 @@ async def commit_root(clerk: Clerk, store: ObjectStore, operations: Sequence[Ope
     return await carrying.commit(members, order)
 
 
-async def finish_overdue(clerk: Clerk, store: ObjectStore) -> int:
-    """Resolve what coordinators left; how many transactions there were."""
-    return await coordinator(clerk, store).repair()
+async def finish_overdue(clerk: Clerk, store: ObjectStore, failed: Failed) -> int:
+    """Resolve what coordinators left; how many transactions there were. `failed` hears of those that stay."""
+    return await coordinator(clerk, store).repair(failed)
 
 
 async def _earlier(

@@ -39,13 +39,18 @@ class TransactionRow(Row, frozen=True, kw_only=True):
 
 
 class PreparedRow(Row, frozen=True, kw_only=True):
-    """The events of a transaction that is not decided yet, and what it holds."""
+    """The events of a transaction that is not decided yet, and what it holds.
+
+    `fold_version` is what folding meant when they were tried: they are folded for good by the same rules, however many
+    builds later, because what was decided elsewhere can be refused here no more.
+    """
 
     tx_id: str
     events_json: str
     holds_json: str
     key_hash: str | None
     expires_at: int
+    fold_version: Uint32 | None = None
 
 
 TRANSACTIONS: Final = TableSpec(
