@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.delta_logs import add, payload
 
-from arco.core.limits import DELTA_RESERVATION_MS
+from arco.core.limits import DELTA_RESERVATION_MS, DELTA_STAGED_MS
 from arco.core.paths import Key, delta_log
 from arco.roles import api as api_role
 from arco.storage.memory import MemoryStore
@@ -59,6 +59,22 @@ class Left:
     async def logged(self, version: int) -> str:
         held = await self.world.in_scope().get(delta_log("tables/orders", version))
         return "" if held is None else held.body.decode()
+
+
+class StorageClock:
+    """The storage's own time, which no machine's clock has a say in."""
+
+    def __init__(self) -> None:
+        self.ms = 1_767_225_600_000
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def steady_ms(self) -> int:
+        return self.ms
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        self.ms += duration_ms
 
 
 @pytest.fixture
@@ -176,3 +192,22 @@ async def test_a_version_of_others_ends_one_whose_payload_is_gone(left):
     await _payload_gone(left)
     left.world.clock.ahead_ms = DELTA_RESERVATION_MS + 1
     assert (await left.writer.write(1, add("other"))).json()["version"] == 2
+
+
+async def test_the_collector_empties_the_staging_area_but_for_what_is_young_or_reserved():
+    storage = StorageClock()
+    store = SilentLogs(storage)
+    async with a_world(store=store) as world, world.client() as api, world.client(role="compactor") as compactor:
+        left = Left(world, store, await a_committer(world, api, location="tables/orders"))
+        await left.leave()
+        forgotten = await left.writer.stage(payload(add("forgotten")))
+        storage.ms += DELTA_STAGED_MS + 1
+        young = await left.writer.stage(payload(add("young")))
+        looked = (await compactor.post("/internal/retention/collect", json={})).json()
+        over = {one["key"] for one in looked["litter"]}
+        assert forgotten["staged_path"] in over and left.staged["staged_path"] not in over
+        assert await world.in_scope().get(Key(forgotten["staged_path"])) is not None, "that was a dry run"
+        await compactor.post("/internal/retention/collect", json={"dryRun": False})
+        there = {info.key for info in await world.in_scope().list_page("delta/staging/")}
+        assert there == {left.staged["staged_path"], young["staged_path"]}
+        assert (await left.again()).json()["version"] == 1, "what is reserved is kept until it is carried out"

@@ -29,9 +29,10 @@ def gc(args: Namespace, terminal: Terminal) -> int:
         terminal.document(msgspec.to_builtins(done))
         return OK
     chain, ledger = done.chain, done.ledger
-    for removal in [*chain.removals, *ledger.removals][:_SHOWN]:
+    removals = [*chain.removals, *ledger.removals, *done.litter]
+    for removal in removals[:_SHOWN]:
         terminal.say(f"  {removal.key}  ({removal.reason})")
-    more = len(chain.removals) + len(ledger.removals) - _SHOWN
+    more = len(removals) - _SHOWN
     if more > 0:
         terminal.say(f"  and {counted(more, 'more object')}")
     if args.apply:

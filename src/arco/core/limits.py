@@ -133,6 +133,9 @@ DELTA_PAYLOAD_BYTES_MAX: Final = 5 * 1024 * 1024
 DELTA_RESERVATION_MS: Final = 300_000
 """How long a Delta version is left to the request that reserved it before anybody may finish it (catalog.md 4.10)."""
 
+DELTA_STAGED_MS: Final = 48 * 3_600_000
+"""How long a staged payload waits for its commit before it may be collected: long past any retry of a client."""
+
 SIGNED_URL_TTL_S: Final = 900
 SIGNED_URL_TTL_S_MAX: Final = 3_600
 """How long a signed URL reads its object, unasked and at most (catalog.md 6): it cannot be taken back."""

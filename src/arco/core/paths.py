@@ -116,6 +116,10 @@ def root_transaction(tx_id: str) -> Key:
     return Key(f"transactions/root/{tx_id}.manifest.json")
 
 
+DELTA_STAGED: Final = "delta/staging/"
+"""Where payloads of Delta commits wait."""
+
+
 def delta_staged(table_id: str, ulid: str) -> Key:
     """A staged payload of a Delta commit."""
     return Key(f"{delta_staging(table_id)}{ulid}.json")
@@ -123,7 +127,7 @@ def delta_staged(table_id: str, ulid: str) -> Key:
 
 def delta_staging(table_id: str) -> str:
     """Where a table's staged payloads lie, with the trailing slash."""
-    return f"delta/staging/{table_id}/"
+    return f"{DELTA_STAGED}{table_id}/"
 
 
 def delta_root(table_id: str) -> str:

@@ -4,7 +4,8 @@ Each part is bounded, resumable and safe from several processes at once; losing 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -19,17 +20,22 @@ from arco.kernel.reconcile import Reconciler, Report
 from arco.kernel.repair import Action, Repairer
 from arco.kernel.retention.collector import Collection, Collector
 from arco.kernel.retention.ledger import Forgetting, LedgerCollector
+from arco.kernel.retention.litter import Litter, LitterWalk
 from arco.kernel.retention.pins import PinBoard
+from arco.kernel.retention.plan import Removal
 from arco.kernel.retention.record import RecordKeeper
 from arco.kernel.retention.remover import Remover
 from arco.kernel.workshop import Workshop
 
+LITTER_SHOWN: Final = 200
+
 
 class Collected(msgspec.Struct, frozen=True, kw_only=True):
-    """What one round of collection did, chain and ledger."""
+    """What one round of collection did: chain, ledger, and what lay about beside them."""
 
     chain: Collection
     ledger: Forgetting
+    litter: list[Removal] = []
     objects: int = 0
     bytes: int = 0
 
@@ -41,8 +47,17 @@ class Busy(Exception):
 class Upkeep:
     """The chores of one scope."""
 
-    def __init__(self, shop: Workshop, submit: Submit, horizons: Horizons, *, alone: bool = False) -> None:
+    def __init__(
+        self,
+        shop: Workshop,
+        submit: Submit,
+        horizons: Horizons,
+        *,
+        litter: Sequence[Litter] = (),
+        alone: bool = False,
+    ) -> None:
         self.shop = shop
+        self._litter = LitterWalk(shop, litter)
         self._walker = AntiEntropy(shop, submit)
         self._collector = Collector(shop, horizons)
         self._ledger = LedgerCollector(shop, submit, horizons)
@@ -70,7 +85,10 @@ class Upkeep:
         return [await self.walk(domain, bounds) for domain in sorted(self.shop.ledger_domains)]
 
     async def collect(self, *, apply: bool, walk: bool = False) -> Collected:
-        """Collect the chain, then the ledger. Raises `Busy`, `StorageUnavailable`, `CorruptData`, `OutcomeUnknown`."""
+        """Collect the chain, the ledger, then the litter.
+
+        Raises `Busy`, `StorageUnavailable`, `CorruptData`, `OutcomeUnknown`.
+        """
         if self._collecting.locked():
             raise Busy
         async with self._collecting:
@@ -78,10 +96,14 @@ class Upkeep:
             remover = Remover(self.shop.store, self.shop.clock)
             now_ms = (await self._keeper.read()).written_ms
             ledger = await self._ledger.run(now_ms, remover, apply=apply)
+            litter = await self._litter.due(now_ms)
+            if apply:
+                await remover.remove_all([one.key for one in litter])
         return Collected(
             chain=chain,
             ledger=ledger,
-            objects=chain.objects + (remover.removed if apply else ledger.ledger_objects),
+            litter=litter[:LITTER_SHOWN],
+            objects=chain.objects + (remover.removed if apply else ledger.ledger_objects + len(litter)),
             bytes=chain.bytes + remover.removed_bytes,
         )
 
@@ -100,7 +122,10 @@ class Upkeep:
 class Upkeeps:
     """The chores of every scope a process serves."""
 
-    def __init__(self, compactors: Compactors, horizons: Horizons) -> None:
+    def __init__(
+        self, compactors: Compactors, horizons: Horizons, litter: Callable[[], Sequence[Litter]] = tuple
+    ) -> None:
+        self._litter = litter
         self._compactors = compactors
         self._horizons = horizons
         self._made: dict[Scope, Upkeep] = {}
@@ -114,7 +139,9 @@ class Upkeeps:
             async def submit(units: Sequence[Unit], size_bytes: int) -> Sequence[Outcome]:
                 return (await compactor.submit(units, size_bytes)).outcomes
 
-            found = self._made[scope] = Upkeep(self._compactors.workshop(scope), submit, self._horizons)
+            found = self._made[scope] = Upkeep(
+                self._compactors.workshop(scope), submit, self._horizons, litter=self._litter()
+            )
         return found
 
     @property

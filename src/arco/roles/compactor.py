@@ -25,7 +25,7 @@ from arco.kernel.workshop import Workshop
 from arco.roles.chores import Chores
 from arco.roles.credentials import internal_caller
 from arco.roles.health import storage_check
-from arco.roles.process import Process, domains
+from arco.roles.process import Process, domains, litter
 from arco.roles.served import ServedRole
 from arco.routes.internal import compaction, upkeep
 
@@ -79,7 +79,7 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str], *, o
         body_seconds=settings.value("ARCO_HTTP_BODY_TIMEOUT_SECS"),
     )
     _measure(process.registry, compactors)
-    upkeeps = Upkeeps(compactors, settings.value("ARCO_RETENTION_POLICY").horizons())
+    upkeeps = Upkeeps(compactors, settings.value("ARCO_RETENTION_POLICY").horizons(), litter)
     services = compaction.CompactorServices(compactors, process.clock, upkeeps)
     app = build_app([("", endpoint) for endpoint in endpoints], services, parts)
     chores = Chores(settings, process, compactors, upkeeps)

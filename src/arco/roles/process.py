@@ -26,6 +26,7 @@ from arco.domains.access.fold import AccessDomain
 from arco.domains.catalog.fold import CatalogDomain
 from arco.domains.catalog.tables import CATALOGS, NAMESPACES, TABLES
 from arco.domains.delta.fold import DeltaDomain
+from arco.domains.delta.litter import StagedPayloads
 from arco.domains.executions.fold import ExecutionsDomain
 from arco.domains.lineage.fold import LineageDomain
 from arco.domains.query_log.fold import QueryLogDomain
@@ -36,6 +37,7 @@ from arco.kernel.chain import CATALOG_CHAIN, Chain
 from arco.kernel.loader import Loader
 from arco.kernel.reader import ChainReader
 from arco.kernel.records import all_specs
+from arco.kernel.retention.litter import Litter
 from arco.query.nursery_client import Nursery
 from arco.storage.capabilities import Role
 from arco.storage.local import LocalStore
@@ -60,6 +62,11 @@ def domains() -> tuple[Any, ...]:
     """The domains of the compactor's chain."""
     facts = (CatalogDomain(), DeltaDomain(), ExecutionsDomain(), LineageDomain(), AccessDomain(), QueryLogDomain())
     return (*facts, TransactionsDomain(facts), SearchDomain())
+
+
+def litter() -> tuple[Litter, ...]:
+    """What the domains leave beside the chain, for the collector."""
+    return (StagedPayloads(),)
 
 
 class Process(msgspec.Struct, kw_only=True):

@@ -21,7 +21,7 @@ from arco.kernel.reconcile import Report
 from arco.kernel.repair import Action
 from arco.kernel.retention.record import Pin
 from arco.kernel.workshop import Workshop
-from arco.roles.process import domains, make_process
+from arco.roles.process import domains, litter, make_process
 
 T = TypeVar("T")
 
@@ -99,6 +99,6 @@ async def _worked(place: Place, work: Callable[[Upkeep], Awaitable[T]], *, alone
         return (await compactor.submit(units, size_bytes)).outcomes
 
     try:
-        return await work(Upkeep(shop, submit, place.policy.horizons(), alone=alone))
+        return await work(Upkeep(shop, submit, place.policy.horizons(), litter=litter(), alone=alone))
     finally:
         await compactor.stop()
