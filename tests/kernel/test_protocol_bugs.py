@@ -626,6 +626,24 @@ async def test_an_unreadable_or_crashed_compactor_is_gone_and_not_a_definite_fai
             await client.compact("catalog", [LedgerBody("ledger/catalog/x.json", "", b"{}")])
 
 
+def test_a_compactor_of_the_same_process_that_never_answers_is_gone_and_lets_go_of_its_callers() -> None:
+    async def story() -> None:
+        left = asyncio.Event()
+
+        async def stuck(_scope: Any, _receive: Any, _send: Any) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+
+        client = CompactorClient(InProcessTransport(stuck), Scope("t", "w"), clock())
+        with pytest.raises(CompactorGone, match="no answer within"):
+            await asyncio.wait_for(client.compact("catalog", [LedgerBody("ledger/catalog/x.json", "", b"{}")]), 300)
+        assert left.is_set(), "nobody goes on for a caller who has left"
+
+    on_a_loop(story)
+
+
 async def test_a_ledger_object_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "BATCH_BYTES_MAX", 100_000)
     desk, port = desk_over(MemoryStore())

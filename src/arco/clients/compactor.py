@@ -4,6 +4,7 @@ Calls are idempotent (outcome rows de-duplicate), so a connection that breaks is
 whatever remains unclear is `CompactorGone`, never a definite failure.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -75,7 +76,7 @@ class CompactorClient:
                 if status not in _RETRIED:
                     return status, answer
                 reason = _problem(answer)
-            if self._clock.steady_ms() > deadline_ms:
+            if self._clock.steady_ms() >= deadline_ms:
                 break
             await self._clock.sleep_ms(_BACKOFF_MS << attempt)
         raise CompactorGone(f"the compactor does not answer: {reason}")
@@ -89,21 +90,25 @@ def _problem(body: bytes) -> str:
 
 
 class InProcessTransport:
-    """Calls an ASGI app of the same process: the very same HTTP contract, without a socket.
+    """Calls an ASGI app of the same process: the very same HTTP contract, time allowed included, without a socket.
 
-    `token` says that the caller is of this process; it goes with every call.
+    `token` says that the caller is of this process; it goes with every call. No `timeout_ms` is for callers outside of
+    the system, who wait as long as they like.
     """
 
-    def __init__(self, app: Callable[..., Awaitable[None]], *, token: str | None = None) -> None:
+    def __init__(
+        self, app: Callable[..., Awaitable[None]], *, token: str | None = None, timeout_ms: int | None = TIMEOUT_MS
+    ) -> None:
         self._app = app
+        self._timeout_s = None if timeout_ms is None else timeout_ms / 1000
         self._extra = {"authorization": f"Bearer {token}"} if token else {}
 
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Status and body of the app's answer to a POST."""
+        """Status and body of the app's answer to a POST. Raises `ConnectionError` or `TimeoutError`."""
         return await self.send("POST", path, body, headers)
 
     async def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Status and body of the app's answer."""
+        """Status and body of the app's answer. Raises `ConnectionError` or `TimeoutError`."""
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -120,12 +125,19 @@ class InProcessTransport:
         }
         call = _Call(body)
         try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._called(scope, call)
+        except TimeoutError as error:
+            raise TimeoutError(f"no answer within {self._timeout_s} s") from error
+        return call.status, bytes(call.answer)
+
+    async def _called(self, scope: dict[str, Any], call: "_Call") -> None:
+        try:
             await self._app(scope, call.receive, call.send)
         except Exception as error:
             # Over a socket a crash of the handler is an answer of 500 or a broken connection, never its exception.
             if not call.status:
                 raise ConnectionError(f"the application failed: {type(error).__name__}") from error
-        return call.status, bytes(call.answer)
 
 
 class _Call:

@@ -66,7 +66,7 @@ class Server:
         self.back = compactor.build(settings, self.outside, _ENVIRON, own=own)
         transport = InProcessTransport(self.back.app, token=own)
         self.front = api.build(settings, self.outside, _ENVIRON, transport=transport)
-        self._call = InProcessTransport(self.front.app)
+        self._call = InProcessTransport(self.front.app, timeout_ms=None)
 
     async def serve(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """The answer to a request."""
