@@ -65,7 +65,7 @@ class World:
             store=machine.store,
             clock=machine.clock,
             ids=machine.ids,
-            source="test",
+            source="api:test",
         )
 
     async def writer(self, number: int) -> None:

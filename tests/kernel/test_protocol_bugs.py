@@ -597,7 +597,7 @@ async def test_each_caller_of_an_undecided_append_is_told_its_own_event_id() -> 
     store = GatedStore()
     desk, _port = desk_over(store)
     store.unsure = "ledger/"
-    calls = [desk.submit([draft(f"n{index}")], source="test") for index in range(12)]
+    calls = [desk.submit([draft(f"n{index}")], source="api:test") for index in range(12)]
     results = await asyncio.gather(*calls, return_exceptions=True)
     ids = [error.details["event_id"] for error in results if isinstance(error, OutcomeUnknown)]
     assert len(set(ids)) == 12
@@ -608,7 +608,7 @@ async def test_whatever_goes_wrong_after_the_append_is_reported_as_unknown(error
     desk, port = desk_over(MemoryStore())
     port.error = error
     with pytest.raises(OutcomeUnknown) as raised:
-        await desk.submit([draft("a")], source="test")
+        await desk.submit([draft("a")], source="api:test")
     assert raised.value.details["event_id"]
 
 
@@ -647,7 +647,7 @@ def test_a_compactor_of_the_same_process_that_never_answers_is_gone_and_lets_go_
 async def test_a_ledger_object_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "BATCH_BYTES_MAX", 100_000)
     desk, port = desk_over(MemoryStore())
-    await asyncio.gather(*(desk.submit([draft(f"n{index}", "x" * 20_000)], source="test") for index in range(40)))
+    await asyncio.gather(*(desk.submit([draft(f"n{index}", "x" * 20_000)], source="api:test") for index in range(40)))
     assert max(port.calls) <= 130_000
 
 
@@ -655,13 +655,13 @@ async def test_a_caller_that_left_still_counts_until_its_units_are_folded(monkey
     monkeypatch.setattr(ledger_module, "QUEUE_UNITS_MAX", 3)
     desk, port = desk_over(MemoryStore())
     hold = port.hold = asyncio.Event()
-    gone = [asyncio.ensure_future(desk.submit([draft(f"n{index}")], source="test")) for index in range(3)]
+    gone = [asyncio.ensure_future(desk.submit([draft(f"n{index}")], source="api:test")) for index in range(3)]
     await asyncio.sleep(0)
     for task in gone:
         task.cancel()
     await asyncio.gather(*gone, return_exceptions=True)
     with pytest.raises(Overloaded):
-        await asyncio.wait_for(desk.submit([draft("one too many")], source="test"), 0.2)
+        await asyncio.wait_for(desk.submit([draft("one too many")], source="api:test"), 0.2)
     hold.set()
     await asyncio.sleep(0.05)
-    assert (await desk.submit([draft("later")], source="test"))[0].status == "accepted"
+    assert (await desk.submit([draft("later")], source="api:test"))[0].status == "accepted"

@@ -154,7 +154,7 @@ class Server:
             ids=chain.ids,
             chain=SPECS[name].name,
             ledger=name,
-            source="test",
+            source="api:test",
             plan=plan,
         )
 
@@ -307,7 +307,7 @@ async def refused_member() -> None:
     await begun(disks)
     server = Server(disks, seed=2)
     first = server.chains[OTHER]
-    await first.desk.submit([unit_of("taken")], source="test")
+    await first.desk.submit([unit_of("taken")], source="api:test")
     answer = await told(server.commit)
     assert isinstance(answer, Conflict)
     snapshot = await server.snapshot(HOME)
@@ -335,13 +335,13 @@ async def held_against_others() -> None:
     server = Server(disks, seed=2)
     order = order_of("h", "k", tuple(SPECS), server.clock.now_ms())
     tx_id = await server.part(HOME, value="v").prepare(order)
-    (outcome,) = await server.chains[HOME].desk.submit([unit_of("other")], source="test")
+    (outcome,) = await server.chains[HOME].desk.submit([unit_of("other")], source="api:test")
     assert (outcome.status, outcome.code, outcome.details) == ("rejected", "held", {"tx_id": tx_id})
     second = await told(lambda: Server(disks, seed=4).commit(key="other"))
     assert isinstance(second, Conflict)
     assert second.details["tx_id"] == tx_id
     assert await server.coordinator.resolve(tx_id, tuple(SPECS)) is None
-    (outcome,) = await server.chains[HOME].desk.submit([unit_of("other")], source="test")
+    (outcome,) = await server.chains[HOME].desk.submit([unit_of("other")], source="api:test")
     assert outcome.status == "accepted"
 
 

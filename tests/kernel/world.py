@@ -145,7 +145,7 @@ class Machine:
                     event_version=1,
                     idempotency_key="k",
                     occurred_at="2026-01-01T00:00:00Z",
-                    source="test",
+                    source="api:test",
                     payload=msgspec.Raw(msgspec.json.encode(action)),
                     event_id=event_id,
                     unit_id=ids[0] if len(ids) > 1 else None,

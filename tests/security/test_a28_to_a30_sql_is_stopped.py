@@ -18,6 +18,9 @@ from arco.query.service import Ask
 from arco.query.wire import QueryLimits
 
 DOUBLING = "WITH a0 AS (SELECT 1 AS x)" + "".join(f", a{n + 1} AS (SELECT l.x FROM a{n} l, a{n} r)" for n in range(25))
+THREE = "catalog.tables a, catalog.tables b, catalog.tables c"
+WITH_8 = ", ".join(f"w{n} AS (SELECT l.x FROM w{n - 1} l, w{n - 1} r)" for n in range(1, 8))
+WITH_16 = ", ".join(f"w{n} AS (SELECT l.x FROM w{n - 1} l, w{n - 1} r)" for n in range(1, 16))
 BUDGET = [
     "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
     f"{DOUBLING} SELECT count(*) FROM a25",
@@ -31,14 +34,15 @@ BUDGET = [
     "SELECT " + "-" * 3_000 + "1 AS x, " + "- " * 600 + "1",
     "SELECT " + "[" * 60 + "1" + "]" * 60,
     "SELECT '" + "x" * 10_000 + "'",
+    f"WITH w0 AS (SELECT 1 AS x), {WITH_16} SELECT count(*) FROM w15",
+    "SELECT 1 FROM " + ", ".join(f"catalog.tables t{n}" for n in range(17)),
+    "SELECT 1 FROM catalog.tables t " + " CROSS JOIN catalog.tables" * 16,
 ]
-THREE = "catalog.tables a, catalog.tables b, catalog.tables c"
-WITH_16 = ", ".join(f"w{n} AS (SELECT l.x FROM w{n - 1} l, w{n - 1} r)" for n in range(1, 16))
 MANY = "x" * 32
 ENDLESS = [
     f"SELECT count(*) FROM {THREE} WHERE a.id || b.id < c.id",
     f"SELECT count(DISTINCT regexp_replace(a.id || b.id || c.id, '(.*)(.*)(.*)(.*)-', 'x')) FROM {THREE}",
-    f"WITH w0 AS (SELECT 1 AS x), {WITH_16} SELECT count(*) FROM w15",
+    f"WITH w0 AS (SELECT 1 AS x UNION SELECT 2), {WITH_8} SELECT sum(l.x) FROM w7 l WHERE l.x > 0",
 ]
 GREEDY = [
     f"SELECT string_agg(a.id, ',') FROM {THREE}",

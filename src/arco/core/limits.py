@@ -119,6 +119,10 @@ PINS_MAX: Final = 1_000
 """Pins of one chain: each may keep a whole version from being collected."""
 
 SQL_BYTES_MAX: Final = 10_000
+
+SQL_RELATIONS_MAX: Final = 16
+"""Relations that a query over the catalog mentions, each as often as it does (abuse-cases A-28)."""
+
 SQL_ROWS_MAX: Final = 10_000
 SQL_RESULT_BYTES_MAX: Final = 10 * 1024 * 1024
 SQL_TIMEOUT_S: Final = 10.0

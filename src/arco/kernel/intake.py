@@ -1,7 +1,11 @@
-"""Ledger objects as the compactor takes them in: read, decoded, and put aside when their bytes can never be valid.
+"""Ledger objects as the compactor takes them in: read, decoded, and put aside when they can never be folded.
 
-Quarantine is only ever concluded from bytes that were read. The ledger keeps the original until it is collected.
+That is when their bytes are no ledger object, and when an event says that it is of a role that does not append to this
+ledger: whoever planted it there, nobody folds it. Quarantine is only ever concluded from bytes that were read. The
+ledger keeps the original until it is collected.
 """
+
+from collections.abc import Sequence
 
 import msgspec
 
@@ -9,6 +13,7 @@ from arco.core import paths
 from arco.core.errors import ArcoError
 from arco.kernel.envelope import Unit, UnreadableLedgerObject, decode_units
 from arco.kernel.workshop import Workshop
+from arco.storage.capabilities import producers
 from arco.storage.port import Absent, Lost, Stored, Unsure
 
 
@@ -28,15 +33,30 @@ async def decoded(shop: Workshop, domain: str, path: str, content: bytes) -> Led
     """The units in the bytes of a ledger object. Raises `Quarantined` after putting unreadable ones aside."""
     name = path.rsplit("/", 1)[1]
     try:
-        return LedgerObject(path, tuple(decode_units(content, name.removesuffix(".json"))), len(content))
+        units = tuple(decode_units(content, name.removesuffix(".json")))
+        _check_producers(domain, units)
     except UnreadableLedgerObject as error:
         match await shop.store.put(paths.quarantined(domain, name), content, when=Absent()):
-            case Stored() | Lost():
+            case Stored():
+                # Said once, however often the object is met again.
+                shop.log.warning("ledger_object_quarantined", domain=domain, path=path, reason=str(error))
+                aside = "was quarantined"
+            case Lost():
                 aside = "was quarantined"
             case Unsure():
                 # The ledger keeps the original, so a missing copy loses nothing; but it is not claimed to be there.
                 aside = "may not have been quarantined yet"
         raise Quarantined(f"{path} is not a ledger object and {aside}: {error}") from error
+    return LedgerObject(path, units, len(content))
+
+
+def _check_producers(domain: str, units: Sequence[Unit]) -> None:
+    """Raise `UnreadableLedgerObject` for an event whose `source` is no role that appends to this ledger."""
+    allowed = producers(domain)
+    for unit in units:
+        for event in unit.events:
+            if event.source.partition(":")[0] not in allowed:
+                raise UnreadableLedgerObject(f"its source is none of {', '.join(sorted(allowed))}")
 
 
 async def read(shop: Workshop, domain: str, path: str) -> LedgerObject | None:

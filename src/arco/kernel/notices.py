@@ -106,8 +106,7 @@ class Notices:
     async def _read(self, domain: str, path: str) -> intake.LedgerObject | None:
         try:
             return await intake.read(self._shop, domain, path)
-        except intake.Quarantined as error:
-            self._shop.log.warning("ledger_object_quarantined", domain=domain, reason=error.message)
+        except intake.Quarantined:
             return None
 
 

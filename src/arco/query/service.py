@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from arco.core.errors import InvalidInput
+from arco.core.limits import SQL_DATA_TABLES_MAX
 from arco.core.offload import Threads
 from arco.core.scope import Scope
 from arco.kernel.reading import Reader
@@ -81,7 +82,7 @@ class QueryService:
 
         Raises as `query` does, and `NotFound` for unknown tables and missing files (catalog.md 7.5).
         """
-        statement = read_statement(ask.sql)
+        statement = read_statement(ask.sql, relations_max=SQL_DATA_TABLES_MAX)
         async with self.sandbox.lease(scope) as worker:
             return await self._in_time(worker, self._query_data(worker, reader, statement, ask))
 

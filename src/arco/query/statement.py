@@ -1,19 +1,19 @@
 """What can be said of a SQL text before any engine reads it: its tokens, its `AS OF` clause, its size.
 
-The lexer knows strings, quoted names, dollar quotes and comments, so that nothing inside them is taken for a keyword.
-It is not what keeps queries read-only (that is `query.guard` and the engine's own plan check): a text it misreads is
-refused or left alone, never let through further. Source: catalog.md 7.2, abuse-cases A-26 and A-28.
+The lexer (`query.tokens`) is not what keeps queries read-only (that is `query.guard` and the engine's own plan check):
+a text it misreads is refused or left alone, never let through further. Source: catalog.md 7.2, abuse-cases A-26, A-28.
 """
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
 import msgspec
 
 from arco.core.errors import InvalidInput
-from arco.core.limits import SQL_BYTES_MAX
+from arco.core.limits import SQL_BYTES_MAX, SQL_RELATIONS_MAX
+from arco.query.mentions import mentions
+from arco.query.tokens import Token, tokenize
 
 NOT_A_QUERY: Final = "Only SELECT/CTE queries are supported"
 SEVERAL: Final = "only single-statement queries are supported"
@@ -26,42 +26,13 @@ WITH_TABLES_MAX: Final = 16
 NESTING_MAX: Final = 50
 """Open brackets at any point: what the engine's recursive parser takes without a deep stack."""
 
-_TOKEN: Final = re.compile(
-    r"""
-    (?P<space>\s+)
-  | (?P<line>--[^\n]*)
-  | (?P<block>/\*)
-  | (?P<escaped>[eE]'(?:[^'\\]|\\.|'')*')
-  | (?P<string>'(?:[^']|'')*')
-  | (?P<name>"(?:[^"]|"")*"|`[^`]*`)
-  | (?P<dollar>\$\w*\$)
-  | (?P<number>\d[\w.]*)
-  | (?P<word>[^\W\d]\w*)
-  | (?P<open>[(\[{])
-  | (?P<close>[)\]}])
-  | (?P<operator>[-+*/%<>=!|&^~@\#:?]+)
-  | (?P<other>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 NORMALIZED_CHARS_MAX: Final = 2_000
 """Characters of a normalized text that are kept."""
 
 _LITERALS: Final = frozenset({"string", "escaped", "dollar", "number"})
-_SKIPPED: Final = frozenset({"space", "line", "block"})
 _OPERATOR_WORDS: Final = frozenset({"AND", "OR", "NOT", "UNION", "INTERSECT", "EXCEPT", "JOIN", "WHEN", "LIKE", "IS"})
 _QUERY_WORDS: Final = frozenset({"SELECT", "WITH", "VALUES", "FROM"})
-_COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
-
-class Token(msgspec.Struct, frozen=True, gc=False):
-    """A piece of the text that is neither space nor comment; `start` and `end` are positions in it."""
-
-    kind: str
-    text: str
-    start: int
-    end: int
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -72,7 +43,7 @@ class Statement(msgspec.Struct, frozen=True):
     query: bool
 
 
-def read_statement(text: str) -> Statement:
+def read_statement(text: str, *, relations_max: int = SQL_RELATIONS_MAX) -> Statement:
     """The statement that `text` holds. Raises `InvalidInput` with the contract's messages (catalog.md 7.2)."""
     sql = text.strip()
     if not sql:
@@ -89,6 +60,8 @@ def read_statement(text: str) -> Statement:
     _check_size(tokens)
     _check_no_recursion(tokens)
     _check_with_tables(tokens)
+    if (count := mentions(tokens)) > relations_max:
+        raise InvalidInput(f"sql mentions {count} relations, more than the limit of {relations_max}")
     sql, tokens, as_of = _without_as_of(sql, tokens)
     return Statement(sql, as_of, _may_be_query(tokens))
 
@@ -104,37 +77,6 @@ def normalized(sql: str) -> str:
         end = token.end
     text = "".join(parts)
     return text if len(text) <= NORMALIZED_CHARS_MAX else text[:NORMALIZED_CHARS_MAX] + "..."
-
-
-def tokenize(sql: str) -> Iterator[Token]:
-    """The tokens of `sql` in order; an unfinished comment or string ends at the end of the text."""
-    position = 0
-    while position < len(sql):
-        match = _TOKEN.match(sql, position)
-        if match is None:
-            return
-        kind, end = match.lastgroup or "other", match.end()
-        if kind == "block":
-            end = _comment_end(sql, end)
-        elif kind == "dollar":
-            end = _dollar_end(sql, match.group(), end)
-        if kind not in _SKIPPED:
-            yield Token(kind, sql[position:end], position, end)
-        position = end
-
-
-def _comment_end(sql: str, position: int) -> int:
-    depth = 1
-    for edge in _COMMENT_EDGE.finditer(sql, position):
-        depth += 1 if edge.group() == "/*" else -1
-        if depth == 0:
-            return edge.end()
-    return len(sql)
-
-
-def _dollar_end(sql: str, tag: str, position: int) -> int:
-    found = sql.find(tag, position)
-    return len(sql) if found < 0 else found + len(tag)
 
 
 def _check_size(tokens: list[Token]) -> None:

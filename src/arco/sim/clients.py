@@ -169,7 +169,7 @@ class Client:
     async def _submitted(self, wish: Wish, asked: Asked, draft: UnitDraft) -> Outcome:
         try:
             outcomes = await self._called(
-                wish, lambda desks: desks.desks[self.scope].submit([draft], source=self.plan.name)
+                wish, lambda desks: desks.desks[self.scope].submit([draft], source=f"api:{self.plan.name}")
             )
         except OutcomeUnknown as error:
             return await self._looked_up(wish, str(error.details.get("event_id", "")))

@@ -7,7 +7,7 @@ second write fails here, at the store's condition and in IAM alike (operations.m
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -96,3 +96,9 @@ def may(role: Role, verb: Verb, key: str) -> bool:
     """True when `role` may do `verb` to this scope-relative key."""
     rule = rule_of(key)
     return rule is not None and verb in rule.grants.get(role, _NOTHING)
+
+
+def producers(domain: str) -> frozenset[str]:
+    """The roles that append to the ledger of a domain: whose events may be folded (abuse-cases A-46)."""
+    key = f"ledger/{domain}/x"
+    return frozenset(role for role in get_args(Role) if may(role, Verb.CREATE, key))

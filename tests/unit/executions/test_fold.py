@@ -41,7 +41,7 @@ def an_event(rows: int = 1, *, sequence: int | None = None, key: str = "k", vers
         event_version=version,
         idempotency_key=key,
         occurred_at="2026-01-01T00:00:00Z",
-        source="worker",
+        source="api:acme",
         sequence_position=sequence,
         payload=msgspec.Raw(msgspec.json.encode(payload)),
         event_id="01KDVH8Q3N5P7R9S1T3V5W7X9Y",

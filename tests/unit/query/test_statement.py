@@ -5,7 +5,9 @@ from itertools import pairwise
 import pytest
 
 from arco.core.errors import InvalidInput
-from arco.query.statement import read_statement, tokenize
+from arco.query.mentions import mentions
+from arco.query.statement import read_statement
+from arco.query.tokens import tokenize
 
 
 def _refusal(sql: str) -> str:
@@ -111,3 +113,34 @@ def test_chains_of_operators_and_towers_of_brackets_are_refused_before_planning(
 def test_unfinished_texts_end_at_the_end(sql):
     tokens = list(tokenize(sql))
     assert all(left.end <= right.start for left, right in pairwise(tokens))
+
+
+MENTIONS = {
+    "SELECT 1": 0,
+    "SELECT * FROM t": 1,
+    "SELECT a, b, c FROM t ORDER BY a, b": 1,
+    "SELECT * FROM a, b AS x, c y WHERE f(1, 2) IN (1, 2, 3) GROUP BY 1, 2": 3,
+    "SELECT * FROM a JOIN b ON f(a.x, b.x) LEFT JOIN c USING (x, y), d": 4,
+    "SELECT * FROM (a JOIN b USING (x)), (c, d)": 4,
+    "SELECT * FROM (SELECT * FROM a, b) x, ((SELECT 1)) y, (VALUES (1, 2), (3, 4)) z": 2,
+    "WITH w AS (SELECT * FROM a) SELECT * FROM w JOIN w v ON w.x = v.x UNION SELECT * FROM b": 4,
+    "SELECT extract(year FROM x), substring(y FROM 1), trim(both 'a' FROM z) FROM t": 1,
+    "SELECT * FROM t WHERE a IS DISTINCT FROM b AND c IS NOT DISTINCT FROM d": 1,
+    "SELECT DISTINCT x FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.x = t.x)": 2,
+    "FROM t SELECT a, b": 1,
+    "SELECT ', a, b, c' AS \", d, e\" FROM t -- , f, g": 1,
+    "SELECT (SELECT max(x) FROM a), b FROM c CROSS JOIN LATERAL (SELECT * FROM d) e": 3,
+}
+
+
+@pytest.mark.parametrize(("sql", "count"), MENTIONS.items())
+def test_relations_are_counted_as_often_as_they_are_mentioned(sql, count):
+    assert mentions(list(tokenize(sql))) == count
+
+
+def test_a_query_mentions_at_most_sixteen_relations_unless_more_are_allowed():
+    joined = ", ".join(f"t t{number}" for number in range(16))
+    assert read_statement(f"SELECT 1 FROM {joined}").query
+    with pytest.raises(InvalidInput, match="17 relations, more than the limit of 16"):
+        read_statement(f"SELECT 1 FROM {joined} JOIN t")
+    assert read_statement(f"SELECT 1 FROM {joined} JOIN t", relations_max=25).query
