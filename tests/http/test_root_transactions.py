@@ -9,6 +9,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from arco.core import paths
 from arco.core.limits import TRANSACTION_HOLD_MS
 from arco.core.paths import Key
 from arco.roles import api as api_role
@@ -16,7 +17,7 @@ from arco.storage.memory import MemoryStore
 from arco.storage.port import Absent, Matches, PutOutcome, Unsure
 
 from .test_transactions import apply, create_catalog, create_schema, register
-from .world import World, a_world, foreground, problem
+from .world import SCOPE, World, a_world, foreground, problem
 
 UNKNOWN = (503, "OUTCOME_UNKNOWN")
 ORDERS = {"catalog": "analytics2", "schema": "sales", "table": "orders"}
@@ -84,6 +85,22 @@ async def test_a_token_that_names_nothing_readable_is_refused(api):
     ):
         answer = await api.get("/catalogs", headers={"X-Arco-Read-Token": token})
         assert answer.status_code == code, (token, answer.text)
+
+
+async def test_a_token_whose_manifest_was_collected_says_so(world, api):
+    receipt = (await commit(api, create_catalog(), create_schema())).json()["receipt"]
+    tokens = [receipt["readToken"], receipt["domainCommits"][0]["readToken"]]
+    await api.delete("/catalogs/analytics/schemas/sales")
+    await world.quiet()
+    key = Key(SCOPE.prefix + paths.manifest("catalog", int(receipt["domainCommits"][0]["manifestId"])))
+    found = await world.store.get(key)
+    assert found is not None
+    await world.store.delete(key, when=Matches(found.version))  # as the collector does when its time is over
+    for token in tokens:
+        for path in ("/catalogs", "/catalogs/analytics", "/namespaces", "/catalog/inventory", "/history"):
+            answer = await api.get(path, headers={"X-Arco-Read-Token": token})
+            assert problem(answer)[:2] == (410, "GONE"), (path, answer.text)
+            assert "its retention has ended" in answer.text
 
 
 @pytest.mark.parametrize(

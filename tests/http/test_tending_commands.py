@@ -8,13 +8,13 @@ import pytest
 
 from arco.cli.main import main
 
-from .world import a_world, on_disk
+from .world import a_world, in_files, on_disk
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     async def written() -> None:
-        async with a_world(storage=on_disk(tmp_path)) as world:
+        async with a_world(storage=in_files(tmp_path)) as world:
             async with world.client() as api:
                 for number in range(5):
                     assert (await api.post("/catalogs", json={"name": f"c{number}"})).status_code == 201

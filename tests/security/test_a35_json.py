@@ -69,6 +69,45 @@ async def test_a35_every_route_refuses_what_is_not_one_plain_document():
                 assert answer.status_code in wanted, (endpoint.method, path, name, answer.text[:200])
 
 
+async def test_a35_routes_between_roles_are_as_strict():
+    async with a_world() as world:
+        asked = 0
+        for role, served in world.roles.items():
+            async with world.client(role=role) as client:
+                for prefix, endpoint in served.app.state.endpoints:
+                    if endpoint.request is None or prefix == "/api/v1":
+                        continue
+                    asked += 1
+                    for name, body in {**BODIES, **MISFITS}.items():
+                        if len(body) > 100_000 and "sync-compact" not in endpoint.path:
+                            continue
+                        answer = await client.request(endpoint.method, endpoint.path, content=body)
+                        assert answer.status_code == 400, (endpoint.path, name, answer.text[:200])
+        assert asked >= 5
+        assert await world.in_scope().list_page("") == []
+
+
+PLANTED = '"path":"ledger/catalog/01KDVH8Q3N5P7R9S1T3V5W7X9Y.json"'
+EMPTY_SHA = '"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"'
+SENT = '{"domain":"catalog","event_paths":[],"bodies":[{' + f'{PLANTED},{EMPTY_SHA},"body":"",'
+TWICE_IN_CALLS = {
+    "domain": '{"domain":"lineage","domain":"catalog","event_paths":[]}',
+    "domain_escaped": '{"domain":"lineage","\\u0064omain":"catalog","event_paths":[]}',
+    "paths": '{"domain":"catalog","event_paths":[],"event_paths":["x"]}',
+    "token": '{"domain":"catalog","event_paths":[],"fencing_token":1,"fencing_token":2}',
+    "body": SENT + '"body":"x"}]}',
+    "body_escaped": SENT + '"b\\u006fdy":"x"}]}',
+}
+
+
+@pytest.mark.parametrize("name", TWICE_IN_CALLS)
+async def test_a35_no_key_of_a_call_to_the_compactor_is_given_twice(name: str):
+    async with a_world() as world, world.client(role="compactor") as client:
+        answer = await client.post("/internal/sync-compact", content=TWICE_IN_CALLS[name].encode())
+        assert (answer.status_code, answer.json()["error"]) == (400, "validation_error")
+        assert "is given twice" in answer.json()["message"]
+
+
 class Anything(msgspec.Struct):
     """A body with one field that must be there."""
 

@@ -21,6 +21,10 @@ class NotFound(ArcoError):
     """The named object does not exist in the caller's scope."""
 
 
+class Gone(ArcoError):
+    """What is named was there, and is given up for ever: its retention has ended."""
+
+
 class AlreadyExists(ArcoError):
     """The name is taken."""
 

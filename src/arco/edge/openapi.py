@@ -36,6 +36,7 @@ _REASONS: Final = {
     406: "None of the accepted media types is written here",
     408: "The body did not arrive in time",
     409: "At odds with the current state",
+    410: "No longer kept: its retention has ended",
     412: "The `If-Match` version is no longer current",
     413: "The body is too large",
     415: "The body is not of a type this endpoint reads",
@@ -248,6 +249,8 @@ def _implied(endpoint: Endpoint) -> Iterator[int]:
         yield from (408, 413, 415, 422)
     if "If-Match" in endpoint.headers:
         yield 412
+    if "X-Arco-Read-Token" in endpoint.headers:
+        yield from (404, 410)
 
 
 def _operation_ids(endpoints: Sequence[Mounted]) -> list[str]:

@@ -17,9 +17,9 @@ from arco.clients.compaction import AppendedObject, CompactorProblem, SyncCompac
 from arco.core import instant, paths
 from arco.core.canonical_json import sha256_hex
 from arco.core.clock import Clock
-from arco.core.errors import OutcomeUnknown
+from arco.core.errors import InvalidInput, OutcomeUnknown
 from arco.core.scope import Scope
-from arco.edge.codec import reply
+from arco.edge.codec import check_json, reply
 from arco.edge.context import context_of
 from arco.edge.endpoint import Endpoint
 from arco.kernel import intake
@@ -40,6 +40,8 @@ FILE: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}\.json\Z")
 _BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 
 _DECODER = msgspec.json.Decoder(SyncCompactRequest)
+_KEYS: Final = tuple(name.encode() for name in SyncCompactRequest.__struct_encode_fields__)
+_OBJECT_KEYS: Final = tuple(name.encode() for name in AppendedObject.__struct_encode_fields__)
 
 
 class _Refusal(Exception):
@@ -127,9 +129,20 @@ async def compact(request: Request) -> Response:
 
 def _decoded(body: bytes) -> SyncCompactRequest:
     try:
-        return _DECODER.decode(body)
-    except msgspec.MsgspecError as error:
+        wanted = _DECODER.decode(body)
+        if not _plain(body, len(wanted.bodies)):
+            check_json(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, InvalidInput) as error:
         raise _Refusal(400, "validation_error", str(error)) from error
+    return wanted
+
+
+def _plain(body: bytes, objects: int) -> bool:
+    """True when it is seen at once that no key is given twice: every commit asks, of bodies of megabytes."""
+    twice = any(
+        body.count(b'"%b"' % name) > most for names, most in ((_KEYS, 1), (_OBJECT_KEYS, objects)) for name in names
+    )
+    return not twice and b"\\u" not in body
 
 
 def _domain(text: str, shop: Workshop) -> str:

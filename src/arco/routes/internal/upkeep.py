@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from arco.clients.compaction import CompactorProblem
 from arco.core.errors import ArcoError, InvalidInput, NotFound
-from arco.edge.codec import reply
+from arco.edge.codec import check_json, reply
 from arco.edge.context import context_of
 from arco.edge.endpoint import Endpoint
 from arco.kernel.antientropy import Bounds
@@ -130,9 +130,11 @@ def _upkeep(request: Request) -> Upkeep:
 
 
 async def _body(request: Request, kind: type[Any], error: str) -> Any:
+    body = await request.body()
     try:
-        return msgspec.json.decode(await request.body(), type=kind)
-    except msgspec.MsgspecError as bad:
+        check_json(body)
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, InvalidInput) as bad:
         raise _Refusal(400, error, str(bad)) from bad
 
 

@@ -74,5 +74,6 @@ routes = [
         tag="history",
         responses={200: OutcomeView},
         errors=READ_ERRORS,
+        headers=("X-Arco-Read-Token",),
     )
 ]

@@ -10,7 +10,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from arco.core.errors import InvalidInput, NotFound
+from arco.core.errors import Gone, InvalidInput, NotFound
 from arco.core.ids import is_ulid
 from arco.domains.transactions.root import read_record, readable
 from arco.edge.context import context_of, services_of
@@ -24,7 +24,7 @@ _ROOT: Final = "root"
 
 
 async def snapshot_of_token(request: Request) -> Snapshot | None:
-    """The snapshot a request's token pins, None when it carries none. Raises `InvalidInput`, `NotFound`."""
+    """The snapshot a request's token pins, None when it carries none. Raises `InvalidInput`, `NotFound`, `Gone`."""
     token = request.headers.get(HEADER, "").strip()
     if not token:
         return None
@@ -38,7 +38,11 @@ async def snapshot_of_token(request: Request) -> Snapshot | None:
         name = member.manifest_id
     elif kind != _CATALOG or not _MANIFEST.match(name):
         raise InvalidInput("X-Arco-Read-Token must be catalog:{manifest id} or root:{transaction id}")
-    snapshot = await services.reader_for(scope).at_manifest(name)
-    if snapshot is None:
-        raise NotFound(f"manifest {name} is not readable: it was never made, or its retention has ended")
-    return snapshot
+    reader = services.reader_for(scope)
+    snapshot = await reader.at_manifest(name)
+    if snapshot is not None:
+        return snapshot
+    newest = await reader.head()
+    if newest is not None and name <= newest.manifest_id:
+        raise Gone(f"manifest {name} is not kept any more: its retention has ended; a pin keeps a version for longer")
+    raise NotFound(f"manifest {name} was never made")
