@@ -2,8 +2,10 @@
 
 import asyncio
 import random
+from bisect import bisect_left, bisect_right
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from arco.core.offload import Inline
 from arco.core.paths import Key
 from arco.kernel import merge as merge_module
-from arco.kernel.codec import SegmentRows, decode_parquet, encode_parquet, merged, table_of
+from arco.kernel.codec import SegmentKeys, SegmentRows, decode_parquet, encode_parquet, merged, table_of
 from arco.kernel.manifest import TableTree
 from arco.kernel.merge import TreeMerger, edits_of
 from arco.storage.memory import MemoryStore
@@ -196,3 +198,28 @@ def test_a_segment_without_a_newer_nullable_column_reads_as_nulls() -> None:
     table = table_of(PAIRS, [PairRow(group="g", name="a", value="v", writes=1)]).drop_columns(["note"])
     read = decode_parquet(PAIRS, encode_parquet(table))
     assert SegmentRows(PAIRS, read).row(0).note is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.sets(st.tuples(st.sampled_from("ab"), names, st.integers(-2, 2)), max_size=30),
+    asked=st.lists(st.tuples(st.sampled_from("abc"), names, st.integers(-2, 2)), max_size=5),
+    width=st.integers(1, 4),
+    cut=st.integers(0, 3),
+)
+def test_a_key_is_found_in_columns_as_in_a_sorted_list(
+    rows: set[tuple[str, str, int]], asked: list[tuple[str, str, int]], width: int, cut: int
+) -> None:
+    ordered = sorted(rows)
+    kinds = (pa.string(), pa.string(), pa.int64())
+    columns = [pa.array([row[at] for row in ordered], kind)[cut:] for at, kind in enumerate(kinds)]
+    columns[0] = columns[0].dictionary_encode()
+    ordered = ordered[cut:]
+    keys = SegmentKeys(columns, len(ordered))
+    for key in [*ordered, *asked]:
+        assert keys.index_of(key) == (ordered.index(key) if key in ordered else None)
+        beginning = (*key, "")[:width]
+        beginnings = [row[:width] for row in ordered]
+        for low in range(len(ordered) + 1):
+            assert keys.bisect(beginning, low) == bisect_left(beginnings, beginning, low)
+            assert keys.bisect(beginning, low, right=True) == bisect_right(beginnings, beginning, low)

@@ -14,7 +14,7 @@ _ENCODER: Final = json.JSONEncoder(sort_keys=False, separators=(",", ":"), ensur
 
 def canonical_json(value: Any) -> bytes:
     """`value` in canonical form. Raises `TypeError` for a float or a key that is not text."""
-    return _ENCODER.encode(_ordered(value)).encode("utf-8", "surrogatepass")
+    return _ENCODER.encode(_leaf(value)).encode("utf-8", "surrogatepass")
 
 
 def sha256_hex(data: bytes) -> str:
@@ -32,9 +32,16 @@ def _ordered(value: Any) -> Any:
         if not all(isinstance(key, str) for key in value):
             raise TypeError("canonical JSON has text keys only")
         # RFC 8785 sorts by UTF-16 code units, which differs from code points above U+FFFF.
-        return {key: _ordered(value[key]) for key in sorted(value, key=_utf16)}
-    if isinstance(value, list | tuple):
-        return [_ordered(item) for item in value]
+        keys = sorted(value) if "".join(value).isascii() else sorted(value, key=_utf16)
+        return {key: _leaf(value[key]) for key in keys}
+    return [_leaf(item) for item in value]
+
+
+def _leaf(value: Any) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, dict | list | tuple):
+        return _ordered(value)
     if isinstance(value, float):
         raise TypeError("canonical JSON of arco holds no floats")
     return value

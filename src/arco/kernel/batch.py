@@ -1,10 +1,11 @@
 """Folding a batch over a lazily loaded state: pure passes, and the loads between them.
 
-What all units of a pass miss is loaded together, and a unit that misses something is folded on as if that were absent,
-only to learn what else it will touch; so a batch of any size takes about as many rounds as one look-up. Only the last
-pass, in which nothing was missing, counts.
+When a unit misses something, it and those after it are folded on as if that were absent, only to learn what else they
+will touch; all of that is loaded together, so a batch of any size takes about as many rounds as one look-up. What was
+folded before anything was missing stays; of the guessing nothing does.
 """
 
+import contextlib
 from collections.abc import Sequence
 
 import msgspec
@@ -21,7 +22,8 @@ from arco.kernel.rooms import Rooms
 from arco.kernel.state import ChainState, Missing
 from arco.kernel.working import WorkingView
 
-_PASSES_MAX = 200
+_TRIES_MAX = 200
+"""How often one unit may find something missing; each time more of what it touches is there."""
 
 
 class FoldedBatch(msgspec.Struct, frozen=True):
@@ -42,12 +44,14 @@ async def fold_batch(
 ) -> FoldedBatch:
     """Fold the units in order on top of `state`, as the next manifest."""
     held = state.holding()
-    for _ in range(_PASSES_MAX):
-        folded, missing = _one_pass(held, units, inputs, folding)
-        if folded is not None:
-            return folded
+    work = _Work(held, units, inputs, folding)
+    tries, reached = 0, -1
+    while (missing := work.go_on()) is not None:
+        tries, reached = (tries + 1, reached) if reached == work.done else (0, work.done)
+        if tries > _TRIES_MAX:
+            raise CorruptData("a unit needed more objects than any fold can touch")
         await folding.loader.load(held, missing)
-    raise CorruptData("a batch needed more objects than any fold can touch")
+    return work.folded()
 
 
 class Folding(msgspec.Struct, frozen=True):
@@ -58,46 +62,69 @@ class Folding(msgspec.Struct, frozen=True):
     witnesses: Sequence[Witness] = ()
 
 
-def _one_pass(
-    state: ChainState, units: Sequence[Unit], inputs: CommitInputs, folding: Folding
-) -> tuple[FoldedBatch | None, list[Missing]]:
-    view = WorkingView(state)
-    manifest_id = f"{state.head.next_number:020d}"
-    version = state.manifest.snapshot_version
-    outcomes: list[Outcome] = []
-    fresh: list[bool] = []
-    missing: list[Missing] = []
-    for unit in units:
-        # The commit record keeps only what is new; its positions are the indexes replay will see.
-        context = UnitContext(inputs, manifest_id, sum(fresh), version)
-        try:
-            outcome, new = decide(view, unit, context, folding.domains, witnesses=folding.witnesses)
-        except Missing as miss:
-            missing.extend([miss.plain(), *_guessed(view, unit, context, folding)])
-            continue
+class _Work:
+    """A batch as far as it is folded: what was decided without missing anything stays decided."""
+
+    def __init__(self, state: ChainState, units: Sequence[Unit], inputs: CommitInputs, folding: Folding) -> None:
+        self._state = state
+        self._units = units
+        self._inputs = inputs
+        self._folding = folding
+        self._view = WorkingView(state)
+        self._manifest_id = f"{state.head.next_number:020d}"
+        self._version = state.manifest.snapshot_version
+        self._outcomes: list[Outcome] = []
+        self._fresh: list[bool] = []
+        self._fresh_count = 0
+
+    @property
+    def done(self) -> int:
+        """How many units are folded."""
+        return len(self._outcomes)
+
+    def go_on(self) -> list[Missing] | None:
+        """Fold until something is missing, then guess what else will be; None when every unit is folded."""
+        for unit in self._units[self.done :]:
+            try:
+                self._fold(unit)
+            except Missing as miss:
+                return [miss.plain(), *self._guessed()]
+        return None
+
+    def _fold(self, unit: Unit) -> None:
+        outcome, new = self._decide(unit)
         if new and outcome.status == "accepted" and not outcome.replayed:
-            version = outcome.snapshot_version
-        outcomes.append(outcome)
-        fresh.append(new)
-    if missing:
-        return None, missing
-    changed = {name: rows for name, rows in view.changes.items() if rows}
-    # Only what was really changed: that a table is counted at all says that the chain holds it.
-    names = set(changed) | set(state.manifest.counts) | {COMMITS.name}
-    counts = {name: view.count(name) for name in sorted(names)}
-    return FoldedBatch(tuple(outcomes), tuple(fresh), changed, counts, version), missing
+            self._version = outcome.snapshot_version
+        self._outcomes.append(outcome)
+        self._fresh.append(new)
+        self._fresh_count += new
 
+    def _decide(self, unit: Unit) -> tuple[Outcome, bool]:
+        # The commit record keeps only what is new; its positions are the indexes replay will see.
+        context = UnitContext(self._inputs, self._manifest_id, self._fresh_count, self._version)
+        return decide(self._view, unit, context, self._folding.domains, witnesses=self._folding.witnesses)
 
-def _guessed(view: WorkingView, unit: Unit, context: UnitContext, folding: Folding) -> list[Missing]:
-    """Everything the unit misses, as far as folding it on wrong assumptions tells; the result is thrown away."""
-    savepoint = view.savepoint()
-    found: list[Missing] = []
-    view.guesses = found
-    try:
-        decide(view, unit, context, folding.domains, witnesses=folding.witnesses)
-    except Exception:  # noqa: BLE001  # on wrong assumptions anything may go wrong, and nothing of it counts
+    def _guessed(self) -> list[Missing]:
+        """What the remaining units miss, as far as folding them on wrong assumptions tells; nothing of it counts."""
+        view = self._view
+        savepoint = view.savepoint()
+        found: list[Missing] = []
+        view.guesses = found
+        try:
+            for unit in self._units[self.done :]:
+                # On wrong assumptions anything may go wrong.
+                with contextlib.suppress(Exception):
+                    self._decide(unit)
+        finally:
+            view.guesses = None
+            view.rollback(savepoint)
         return found
-    finally:
-        view.guesses = None
-        view.rollback(savepoint)
-    return found
+
+    def folded(self) -> FoldedBatch:
+        """The result, once every unit is folded."""
+        view = self._view
+        changed = {name: rows for name, rows in view.changes.items() if rows}
+        # Only what was really changed: that a table is counted at all says that the chain holds it.
+        names = set(changed) | set(self._state.manifest.counts) | {COMMITS.name}
+        counts = {name: view.count(name) for name in sorted(names)}
+        return FoldedBatch(tuple(self._outcomes), tuple(self._fresh), changed, counts, self._version)

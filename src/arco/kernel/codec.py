@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arco.core.errors import CorruptData
+from arco.kernel.probes import Probe, probe_of, probed
 from arco.kernel.segments import Edits, Keys, Segment, SegmentCodec
 from arco.kernel.spec import R, RowKey, TableSpec
 
@@ -135,10 +136,11 @@ def row_maker(spec: TableSpec[R]) -> Callable[..., R]:
 class SegmentKeys:
     """The decoded key columns of a segment: what is in it, found by bisection, at a twentieth of the memory."""
 
-    __slots__ = ("_keys", "count")
+    __slots__ = ("_keys", "_probes", "count")
 
     def __init__(self, columns: Sequence[pa.Array], count: int) -> None:
         self._keys = columns
+        self._probes: list[Probe] | None = None
         self.count = count
 
     @property
@@ -153,25 +155,35 @@ class SegmentKeys:
     def bisect(self, key: RowKey, low: int = 0, *, right: bool = False) -> int:
         """Where `key` belongs at or after `low`; with `right`, after all rows whose key begins with it."""
         high = self.count
-        width = len(key)
-        # Most segments lie within one value of the first column: then only the others need to be compared.
-        skip = (
-            1 if width > 1 and low < high and self._keys[0][low].as_py() == key[0] == self._keys[0][-1].as_py() else 0
-        )
-        columns, key = self._keys[skip:width], key[skip:]
-        while low < high:
-            middle = (low + high) // 2
-            probe = tuple([column[middle].as_py() for column in columns])
-            if probe < key or (right and probe == key):
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        # A key with more parts than a row's follows the row it begins with.
+        right = right or len(key) > len(self._keys)
+        last = min(len(key), len(self._keys)) - 1
+        for number, (probe, part) in enumerate(zip(self._columns(), key, strict=False)):
+            wanted = probed(part)
+            if low >= high:
+                break
+            # Most segments lie within one value of the first column.
+            if number < last and probe(low) == wanted == probe(high - 1):
+                continue
+            begin = low if number == last and right else bisect_left(range(self.count), wanted, low, high, key=probe)
+            if number == last and not right:
+                return begin
+            end = bisect_right(range(self.count), wanted, begin, high, key=probe)
+            low, high = begin, end
+        return high if right else low
 
     def index_of(self, key: RowKey) -> int | None:
         """Where the row with this key is, or None."""
         index = self.bisect(key)
-        return index if index < self.count and self.key_at(index) == key else None
+        if index >= self.count:
+            return None
+        found = all(probe(index) == probed(part) for probe, part in zip(self._columns(), key, strict=True))
+        return index if found else None
+
+    def _columns(self) -> list[Probe]:
+        if self._probes is None:
+            self._probes = [probe_of(column) for column in self._keys]
+        return self._probes
 
 
 class SegmentRows(SegmentKeys):

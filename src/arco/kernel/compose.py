@@ -116,18 +116,22 @@ class _Deltas:
         del self.items[len(self.items) - len(tail) :]
         for delta, _ in tail:
             self.inline.pop(delta.delta_id, None)
-        tier = max([1, *(delta.tier for delta, _ in tail)])
-        self._spill([*(layer for _, layer in tail), layer_of(changes)], tier=tier)
+        if not tail:
+            self._spill_encoded(changes, body, tier=1)
+        else:
+            tier = max(1, *(delta.tier for delta, _ in tail))
+            self._spill([*(layer for _, layer in tail), layer_of(changes)], tier=tier)
         self._join_tiers()
 
     def _spill(self, layers: Sequence[Layer], tier: int) -> None:
         changes = joined(layers)
-        body = encode_layer(changes, self._specs)
+        self._spill_encoded(changes, encode_layer(changes, self._specs), tier=tier)
+
+    def _spill_encoded(self, changes: Changes, body: bytes, *, tier: int) -> None:
         chain, number, attempt = self._where
         key = paths.delta(chain, number, attempt, self._made)
         delta = self._delta(changes, body, tier=tier, path=key)
-        layer = layer_of(changes)
-        self.items.append((delta, layer))
+        self.items.append((delta, layer_of(changes)))
         self.objects.append(WrittenObject(key, body, None, 0))
 
     def _join_tiers(self) -> None:

@@ -55,13 +55,20 @@ FORGOTTEN = "forgotten"
 _FORGOTTEN_TEXT = "the event is older than the outcomes that are kept; it is not folded again"
 
 
-class UnitContext(msgspec.Struct, frozen=True):
-    """What deciding a unit may know besides the state: all of it is in the commit record."""
+class UnitContext:
+    """What deciding a unit may know besides the state: all of it is in the commit record.
 
-    inputs: CommitInputs
-    manifest_id: str
-    index: int
-    snapshot_version: int
+    `decision_ulid` is the commit's ULID counted on by the unit's place in it: every commit leaves room for its units.
+    """
+
+    __slots__ = ("decision_ulid", "index", "inputs", "manifest_id", "snapshot_version")
+
+    def __init__(self, inputs: CommitInputs, manifest_id: str, index: int, snapshot_version: int) -> None:
+        self.inputs = inputs
+        self.manifest_id = manifest_id
+        self.index = index
+        self.snapshot_version = snapshot_version
+        self.decision_ulid = ulid_from_int(ulid_to_int(inputs.commit_ulid) + index)
 
 
 def decide(
@@ -89,7 +96,7 @@ def decide(
             view.rollback(savepoint)
         _record(view, unit, outcome, context)
         if not outcome.replayed:
-            moment = Moment(context.inputs.now_ms, context.inputs.fold_version, _decision_ulid(context))
+            moment = Moment(context.inputs.now_ms, context.inputs.fold_version, context.decision_ulid)
             for witness in witnesses:
                 witness.witness(view, unit, outcome, moment)
     except BaseException:
@@ -154,7 +161,7 @@ def _folded(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms)
         context.inputs.now_ms,
         context.inputs.fold_version,
         context.manifest_id,
-        _decision_ulid(context),
+        context.decision_ulid,
         context.snapshot_version + 1,
     )
     subject: Subject | None = None
@@ -268,20 +275,14 @@ def _record(view: WorkingView, unit: Unit, outcome: Outcome, context: UnitContex
         _record_history(view, unit, outcome, context)
 
 
-def _decision_ulid(context: UnitContext) -> str:
-    """The commit's ULID, counted on by the unit's place in it: every commit leaves room for its units."""
-    return ulid_from_int(ulid_to_int(context.inputs.commit_ulid) + context.index)
-
-
 def _record_history(view: WorkingView, unit: Unit, outcome: Outcome, context: UnitContext) -> None:
     subject = outcome.subject
     assert subject is not None
-    commit_ulid = _decision_ulid(context)
     actor = unit.events[0].source
     view.put(
         COMMITS,
         CommitRow(
-            commit_ulid=commit_ulid,
+            commit_ulid=context.decision_ulid,
             snapshot_version=outcome.snapshot_version,
             published_at=context.inputs.now_ms,
             fencing_token=context.inputs.epoch,
@@ -305,7 +306,7 @@ def _record_object(view: WorkingView, unit: Unit, subject: Subject, decided: tup
         ObjectHistoryRow(
             object_id=subject.object_id,
             snapshot_version=outcome.snapshot_version,
-            commit_ulid=_decision_ulid(context),
+            commit_ulid=context.decision_ulid,
             published_at=context.inputs.now_ms,
             operation=subject.operation,
             object_type=subject.object_type,

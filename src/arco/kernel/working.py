@@ -23,6 +23,7 @@ class WorkingView:
         self._changes: dict[str, dict[RowKey, Any]] = {}
         self._counts: dict[str, int] = {}
         self._journal: list[_Undo] = []
+        self._known: dict[str, dict[RowKey, Any]] = {}
         self.guesses: list[Missing] | None = None
         """When a list: what is missing is noted here and taken for absent, to learn what else will be missing."""
 
@@ -82,8 +83,14 @@ class WorkingView:
         return self._stored(table, key)
 
     def _stored(self, table: TableSpec[R], key: RowKey) -> R | None:
+        # A fold asks for the same row several times: whether it is there, to replace it, and what it was before.
+        known = self._known.setdefault(table.name, {})
+        if key in known:
+            row: R | None = known[key]
+            return row
         try:
-            return self._state.get(table, key)
+            row = known[key] = self._state.get(table, key)
+            return row
         except Missing as missing:
             if self.guesses is None:
                 raise

@@ -16,6 +16,8 @@ import sys
 from collections import OrderedDict
 from typing import Final
 
+from arco.query.pandas_free import load_no_pandas
+
 COMMAND: Final = struct.Struct("<cI")
 """`F` (a descriptor comes with it) or `S` (the same, strict); `K` or `W` and a process id."""
 
@@ -54,18 +56,10 @@ def main(descriptor: int) -> None:
 
 
 def _preload() -> None:
-    sys.meta_path.insert(0, _WithoutPandas())
+    load_no_pandas()
     from arco.query import worker  # noqa: PLC0415  # loads the engine: only here
 
     worker.preload()
-
-
-class _WithoutPandas:
-    """Makes pandas look as if it were not installed: libraries load it if they can, for a second and 60 MB."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
 
 
 def _command(control: socket.socket) -> tuple[bytes, int, list[int]]:

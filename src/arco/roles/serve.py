@@ -25,6 +25,7 @@ from arco.edge.hub import WireLimits
 from arco.edge.server import Listener, PortTaken, Wire, allow_open_files, bind
 from arco.edge.server import run as run_loop
 from arco.edge.server import serve as serve_app
+from arco.query.pandas_free import load_no_pandas
 from arco.roles import all_roles
 from arco.roles.process import Process, make_process
 from arco.roles.served import ServedRole
@@ -41,6 +42,7 @@ _PORT_HELP: Final = "Another server may be running; choose another port with --p
 def run(role: str | None, overrides: Mapping[str, str]) -> int:
     """Serve one role, or all of them, until told to stop; the exit code."""
     _dump_no_core()
+    load_no_pandas()
     environ = {**os.environ, **overrides}
     settings = load(role or ALL, environ, _read_file)
     if isinstance(settings, Problems):

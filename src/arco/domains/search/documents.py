@@ -3,7 +3,7 @@
 The index is at every moment exactly the union of these over the rows of the catalog; commits only apply differences.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -224,12 +224,16 @@ def _repeats(ordered: Sequence[_Entry]) -> list[int]:
         word = entry.token_norm
         at = bisect_left(seen, word)
         # The word that shares most of its beginning stands next to it.
-        repeats.append(max((_shared(word, other) for other in seen[max(at - 1, 0) : at + 1]), default=0))
-        insort(seen, word)
+        before = _shared(word, seen[at - 1]) if at else 0
+        after = _shared(word, seen[at]) if at < len(seen) else 0
+        repeats.append(max(before, after))
+        seen.insert(at, word)
     return repeats
 
 
 def _shared(first: str, second: str) -> int:
+    if first[:1] != second[:1]:
+        return 0
     length = min(len(first), len(second))
     if first[:length] == second[:length]:
         return length
