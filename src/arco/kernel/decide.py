@@ -49,6 +49,9 @@ EVENT_INDEX: Final = "event"
 _NAMES_EVENTS: Final = 3
 """The fold version from which on refusals of units of several events say which one it was."""
 
+_BARS_EARLIER: Final = 5
+"""The fold version from which on a refusal that leaves its key free is kept against earlier tries."""
+
 FORGOTTEN = "forgotten"
 """The code of a unit older than what is remembered; nothing is recorded for it."""
 
@@ -126,7 +129,7 @@ def _decided(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms
     if claim is not None:
         claimed = view.get(IDEMPOTENCY, (claim.operation, claim.key_hash))
         original = None if claimed is None else view.get(OUTCOMES, (claimed.unit_id,))
-        if claimed is not None and original is not None:
+        if claimed is not None and original is not None and _binds(unit, claim, claimed, original):
             return _replayed(unit, claim, claimed, original)
     if unit.deadline_ms is not None and context.inputs.now_ms > unit.deadline_ms + CLOCK_SKEW_MS:
         return _outcome(unit, context, "expired", Rejected("expired", "the deadline had passed", final=False))
@@ -212,6 +215,17 @@ def _failed(unit: Unit, error: Exception) -> Outcome:
     return Outcome(unit_id=unit.unit_id, status=UNSUPPORTED, code="fold_failed", message=sentence)
 
 
+def _binds(unit: Unit, claim: Claim, claimed: IdempotencyRow, original: OutcomeRow) -> bool:
+    """Whether what stands for the key answers this unit too.
+
+    A refusal that leaves its key free refuses earlier tries of the same request all the same: their caller was told
+    "no", and must not find them done because they arrived late.
+    """
+    if claim.refusals or original.status == "accepted":
+        return True
+    return claimed.request_hash == claim.request_hash and unit.unit_id < claimed.unit_id
+
+
 def _replayed(unit: Unit, claim: Claim, claimed: IdempotencyRow, original: OutcomeRow) -> Outcome:
     if claimed.request_hash != claim.request_hash:
         return Outcome(
@@ -243,8 +257,10 @@ def _record(view: WorkingView, unit: Unit, outcome: Outcome, context: UnitContex
     now_ms = context.inputs.now_ms
     claim = unit.claim
     refused = outcome.status == "rejected" and outcome.final
-    keeps = outcome.status == "accepted" or (refused and claim is not None and claim.refusals)
-    claims = claim is not None and keeps and not outcome.replayed
+    claims = claim is not None and not outcome.replayed
+    if claim is not None and outcome.status != "accepted":
+        bars = outcome.status == "rejected" and context.inputs.fold_version >= _BARS_EARLIER
+        claims = claims and (refused if claim.refusals else bars)
     view.put(
         OUTCOMES,
         OutcomeRow(

@@ -18,7 +18,7 @@ from arco.core.ids import is_ulid
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     """An idempotency key a unit claims as it is folded: same operation, key and request give one outcome.
 
-    With `refusals` False a refused unit leaves the key free, whatever it was refused for.
+    With `refusals` False a refused unit leaves the key free for later ones, whatever it was refused for.
     """
 
     operation: str

@@ -1,7 +1,8 @@
 """Catalog transactions: any number of changes in one unit of the compactor's chain (catalog.md 4.11, 4.12).
 
 The unit is all or nothing, and its idempotency key is folded with it. A refused transaction leaves its key free: the
-same request may be tried again as a new transaction.
+same request may be tried again as a new transaction. Whoever was told "no" will not find an earlier try done later: a
+refusal is on record before it is told, and bars what was tried with the same key before.
 """
 
 from collections.abc import Sequence
@@ -12,11 +13,26 @@ import msgspec
 from arco.core.canonical_json import sha256_hex
 from arco.core.clock import Clock
 from arco.core.entropy import Ids
-from arco.core.errors import Conflict, InvalidInput, OutcomeUnknown, Unavailable, invariant
+from arco.core.errors import (
+    AlreadyExists,
+    ArcoError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    OutcomeUnknown,
+    Unavailable,
+    invariant,
+)
 from arco.core.limits import TRANSACTION_KEY_BYTES_MAX
 from arco.core.scope import Scope
 from arco.domains.transactions import queries
-from arco.domains.transactions.events import TRANSACTION_STATE, TRANSACTION_STATE_VERSION, Applied, TransactionEvent
+from arco.domains.transactions.events import (
+    TRANSACTION_STATE,
+    TRANSACTION_STATE_VERSION,
+    Applied,
+    Declined,
+    TransactionEvent,
+)
 from arco.domains.transactions.operations import Operation, request_hash
 from arco.domains.transactions.plan import Plan, Tools, planned
 from arco.domains.transactions.queries import Visibility
@@ -65,7 +81,12 @@ async def apply_catalog_ddl(clerk: Clerk, operations: Sequence[Operation], key: 
         done = await _claimed_before(snapshot, claim)
         if done is not None:
             return done
-        plan = await planned(operations, snapshot, clerk.tools)
+        try:
+            plan = await planned(operations, snapshot, clerk.tools)
+        except (AlreadyExists, Conflict, NotFound) as refusal:
+            if snapshot is not None and await _done_meanwhile(clerk, claim, refusal):
+                return await _visible(clerk, claim)
+            raise
         outcome = await submitted(clerk, _unit(plan, len(operations), claim))
         if outcome.status == "accepted":
             return await _visible(clerk, claim)
@@ -112,6 +133,19 @@ def _unit(plan: Plan, mutations: int, claim: Claim) -> UnitDraft:
     # History calls a unit by its last event that changed something: one change by itself, several as a transaction.
     events = (applied, *plan.events) if mutations == 1 else (*plan.events, applied)
     return UnitDraft(domain=TRANSACTIONS_DOMAIN, events=events, claim=claim)
+
+
+async def _done_meanwhile(clerk: Clerk, claim: Claim, refusal: ArcoError) -> bool:
+    """Put a refusal on record before it is told, for an earlier try may still be on its way; True when that was faster.
+
+    What a workspace without a chain refuses, it refused then too. Raises what the desk does: then nothing is known.
+    """
+    event = Declined(request_hash=claim.request_hash, reason=refusal.message)
+    unit = UnitDraft(domain=TRANSACTIONS_DOMAIN, events=(state_draft(event),), claim=claim)
+    outcome = await submitted(clerk, unit)
+    if outcome.code == "idempotency_mismatch":
+        raise Conflict(KEY_REUSED)
+    return outcome.status == "accepted"
 
 
 async def _claimed_before(snapshot: Snapshot | None, claim: Claim) -> Visibility | None:

@@ -42,6 +42,13 @@ class Applied(TransactionEvent, frozen=True, kw_only=True, tag="applied"):
     mutations: Count
 
 
+class Declined(TransactionEvent, frozen=True, kw_only=True, tag="declined"):
+    """A request was refused before it was made into events: no earlier try of it may come true any more."""
+
+    request_hash: str
+    reason: str
+
+
 class Prepared(TransactionEvent, frozen=True, kw_only=True, tag="prepared"):
     """Check these events and hold what they depend on, until the transaction is decided by its root record.
 
@@ -82,7 +89,7 @@ class _Kind(msgspec.Struct, frozen=True):
 _KIND: Final = msgspec.json.Decoder(_Kind)
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     str(kind.__struct_config__.tag): msgspec.json.Decoder(kind)
-    for kind in (Applied, Prepared, Finalised, Aborted, Completed)
+    for kind in (Applied, Declined, Prepared, Finalised, Aborted, Completed)
 }
 
 

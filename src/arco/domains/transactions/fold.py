@@ -22,6 +22,7 @@ from arco.domains.transactions.events import (
     Aborted,
     Applied,
     Completed,
+    Declined,
     Finalised,
     HeldEvent,
     Prepared,
@@ -54,6 +55,7 @@ from arco.kernel.records import HELD_KEYS, IDEMPOTENCY
 from arco.kernel.spec import TableSpec
 
 TRANSACTION_OVER: Final = "transaction_over"
+DECLINED: Final = "declined"
 NOT_PREPARED: Final = "not_prepared"
 TOO_LARGE: Final = "transaction_too_large"
 
@@ -82,6 +84,8 @@ class TransactionsDomain:
         match decoded(event):
             case Applied() as applied:
                 return _applied(view, applied, event, context)
+            case Declined() as declined:
+                return Rejected(DECLINED, declined.reason, final=False)
             case Prepared() as prepared:
                 return self._prepared(view, prepared, event, context)
             case Finalised() as finalised:

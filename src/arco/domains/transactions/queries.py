@@ -43,8 +43,12 @@ async def transaction(snapshot: Snapshot | None, tx_id: str) -> TransactionRow |
 
 
 async def claimed(snapshot: Snapshot | None, operation: str, key_hash: str) -> IdempotencyRow | None:
-    """What an idempotency key stands for."""
-    return None if snapshot is None else await snapshot.get(IDEMPOTENCY, (operation, key_hash))
+    """The transaction an idempotency key stands for; a refused one left it free."""
+    if snapshot is None:
+        return None
+    taken = await snapshot.get(IDEMPOTENCY, (operation, key_hash))
+    outcome = None if taken is None else await snapshot.get(OUTCOMES, (taken.unit_id,))
+    return None if outcome is None or outcome.status != "accepted" else taken
 
 
 async def prepared(snapshot: Snapshot | None, tx_id: str) -> PreparedRow | None:
