@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from arco.core.errors import OutcomeUnknown, Unavailable
-from arco.core.limits import FACTS_HELD_MAX, FACTS_PER_EVENT
+from arco.core.limits import FACTS_HELD_MAX, FACTS_PER_EVENT, FACTS_SHARE
 from arco.core.log import SilentLog
 from arco.core.metrics import Registry
 from arco.core.scope import Scope
@@ -61,7 +61,7 @@ class Desk:
         self.hold: asyncio.Event | None = None
 
     async def submit(self, units: Sequence[UnitDraft], *, source: str) -> list[Outcome]:
-        assert source == "api:acme"
+        assert source.startswith("api:")
         self.calls.append([fact for unit in units for fact in unit.events[0].payload])
         if self.hold is not None:
             await self.hold.wait()
@@ -120,11 +120,35 @@ async def test_large_facts_make_events_of_their_own():
 
 async def test_leaving_a_fact_never_waits_and_beyond_the_bound_it_is_dropped_and_counted():
     world = World()
-    assert all(world.add(*range(FACTS_HELD_MAX)))
+    assert all(world.add(*range(FACTS_HELD_MAX // FACTS_SHARE)))
     assert world.add("one too many") == [False]
     assert world.count("dropped") == 1
     await world.clock.a_second()
     assert world.add("room again") == [True]
+
+
+async def test_noisy_workspaces_push_out_their_own_facts_and_nobody_else_s():
+    world = World()
+    quiet = [Scope("quiet", f"w{number}") for number in range(3)]
+    for scope in quiet[:2]:
+        assert world.facts.add(scope, KIND, "before")
+    for number in range(FACTS_HELD_MAX):
+        for noisy in ("a", "b"):
+            world.facts.add(Scope("noisy", noisy), KIND, number)
+    assert world.facts.held == FACTS_HELD_MAX
+    assert world.facts.add(quiet[2], KIND, "after") and world.facts.add(quiet[0], KIND, "after")
+    assert world.facts.held == FACTS_HELD_MAX
+    assert world.count("dropped") == 2 * FACTS_HELD_MAX - (FACTS_HELD_MAX - 2) + 2
+    await world.facts.flush()
+    assert sum(call.count("before") + call.count("after") for call in world.desk.calls) == 4
+    assert world.facts.held == 0
+
+
+async def test_large_facts_of_one_workspace_leave_room_for_another():
+    world = World()
+    while world.facts.add(SCOPE, KIND, "large", size_bytes=1_000_000):
+        pass
+    assert world.facts.add(Scope("acme", "other"), KIND, "small")
 
 
 async def test_a_workspace_whose_writing_takes_long_holds_up_no_other():

@@ -91,6 +91,9 @@ FACTS_HELD_MAX: Final = 20_000
 FACTS_HELD_BYTES_MAX: Final = 16 * 1024 * 1024
 """Facts a process holds until they are written together: minutes of a busy server; beyond it they are dropped."""
 
+FACTS_SHARE: Final = 2
+"""One workspace may hold this fraction of them: a noisy one must not push out what others do."""
+
 FACTS_PER_EVENT: Final = 500
 FACTS_EVENT_BYTES: Final = 256 * 1024
 """Facts of one ledger event: few units for many facts, none of them near what a batch may hold."""

@@ -7,6 +7,7 @@ what would open one row too many is dropped and counted.
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import Final
 
 import msgspec
@@ -18,8 +19,11 @@ from arco.domains.access.rows import AuditRow
 from arco.kernel.desk import FactKind, FactSink
 
 MINUTE_MS: Final = 60_000
-ROWS_OPEN_MAX: Final = 5_000
+ROWS_OPEN_MAX: Final = 20_000
 """Rows being counted in one process: actors times route templates of a minute."""
+
+ROWS_OF_SCOPE_MAX: Final = 5_000
+"""Those of one workspace: a noisy one must not push out what others do."""
 
 DENIALS_KEPT: Final = 10
 """Denials of one actor and reason in a minute that are kept singly (operations.md, R1)."""
@@ -47,7 +51,9 @@ class AuditMinutes:
             "audit_write_failures_total", "Audit events that were dropped for load", ("action",)
         )
         self._open: dict[_Key, _Open] = {}
+        self._opened: Counter[Scope] = Counter()
         self._denials: dict[tuple[Scope, str, str, str], int] = {}
+        self._denied: Counter[Scope] = Counter()
         self._task: asyncio.Task[None] | None = None
 
     def keep(self, scope: Scope, row: AuditRow, *, resource_class: str, counted: bool) -> None:
@@ -59,9 +65,10 @@ class AuditMinutes:
         found = self._open.get(key)
         if found is not None:
             found.count += 1
-        elif len(self._open) >= ROWS_OPEN_MAX:
+        elif len(self._open) >= ROWS_OPEN_MAX or self._opened[scope] >= ROWS_OF_SCOPE_MAX:
             self._failures.series(row.action).inc()
         else:
+            self._opened[scope] += 1
             self._open[key] = _Open(scope, msgspec.structs.replace(row, resource=resource_class, request_id=None))
             self._begin()
 
@@ -77,8 +84,10 @@ class AuditMinutes:
     def _kept_singly(self, scope: Scope, row: AuditRow) -> bool:
         key = (scope, row.action, row.actor, row.decision_reason)
         seen = self._denials.get(key, 0)
-        if seen >= DENIALS_KEPT or (not seen and len(self._denials) >= ROWS_OPEN_MAX):
+        full = len(self._denials) >= ROWS_OPEN_MAX or self._denied[scope] >= ROWS_OF_SCOPE_MAX
+        if seen >= DENIALS_KEPT or (not seen and full):
             return False
+        self._denied[scope] += not seen
         self._denials[key] = seen + 1
         self._begin()
         return True
@@ -88,16 +97,18 @@ class AuditMinutes:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
-        while self._open or self._denials:
-            await self._clock.sleep_ms(MINUTE_MS)
-            self._end_minute()
-        self._task = None
+        try:
+            while self._open or self._denials:
+                await self._clock.sleep_ms(MINUTE_MS)
+                self._end_minute()
+        finally:
+            self._task = None  # whatever ended it, the next row begins it anew
 
     def _end_minute(self) -> None:
         for one in self._open.values():
             self._hand_over(one.scope, msgspec.structs.replace(one.row, count=one.count))
-        self._open.clear()
-        self._denials.clear()
+        for counted in (self._open, self._opened, self._denials, self._denied):
+            counted.clear()
 
     def _hand_over(self, scope: Scope, row: AuditRow) -> None:
         if not self._facts.add(scope, self._kind, row):

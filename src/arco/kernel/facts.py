@@ -1,10 +1,11 @@
 """Facts worth keeping that nobody waits for: audit events, query logs. They are written together, after the fact.
 
 Leaving one never blocks and never fails a request: a fact is put into a bounded buffer, or dropped and counted when
-that is full. About once a second what a workspace has gathered becomes one ledger object and is folded like any unit;
-with nothing gathered nothing happens at all. Facts carry their own ids and folding keeps each once, so what could not
-be shown to be written is simply written again. Lost is at most what was gathered since the last writing when a process
-dies, and what storage refused until the patience with it ran out; an orderly end writes everything first.
+that, or its workspace's share of it, is full. About once a second what a workspace has gathered becomes one ledger
+object and is folded like any unit; with nothing gathered nothing happens at all. Facts carry their own ids and folding
+keeps each once, so what could not be shown to be written is simply written again. Lost is at most what was gathered
+since the last writing when a process dies, and what storage refused until the patience with it ran out; an orderly end
+writes everything first.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import msgspec
 
 from arco.core.clock import Clock
 from arco.core.errors import ArcoError, OutcomeUnknown
-from arco.core.limits import FACTS_EVENT_BYTES, FACTS_HELD_BYTES_MAX, FACTS_HELD_MAX, FACTS_PER_EVENT
+from arco.core.limits import FACTS_EVENT_BYTES, FACTS_HELD_BYTES_MAX, FACTS_HELD_MAX, FACTS_PER_EVENT, FACTS_SHARE
 from arco.core.log import Log
 from arco.core.metrics import Registry
 from arco.core.scope import Scope
@@ -38,20 +39,22 @@ CLOSE_MS: Final = 5_000
 SCOPES_AT_ONCE: Final = 8
 
 
+class _Gathered:
+    """What one workspace has gathered. `held` counts what is being written as well."""
+
+    def __init__(self) -> None:
+        self.facts: list[_Fact] = []
+        self.held = self.held_bytes = 0
+        self.turn = asyncio.Lock()
+        self.tries = 0
+        self.rests_until_ms = 0
+
+
 class _Fact(msgspec.Struct):
     kind: FactKind
     fact: Any
     size_bytes: int
-
-
-class _Gathered:
-    """What one workspace has gathered."""
-
-    def __init__(self) -> None:
-        self.facts: list[_Fact] = []
-        self.turn = asyncio.Lock()
-        self.tries = 0
-        self.rests_until_ms = 0
+    owner: _Gathered
 
 
 class LazyFacts:
@@ -89,15 +92,34 @@ class LazyFacts:
 
     def add(self, scope: Scope, kind: FactKind, fact: Any, *, size_bytes: int = FACT_BYTES) -> bool:
         """Leave a fact to be written later. See `FactSink.add`."""
-        full = self._held >= FACTS_HELD_MAX or self._held_bytes + size_bytes > FACTS_HELD_BYTES_MAX
-        if full or self._closed:
+        owner = self._gathered.get(scope) or _Gathered()
+        if self._closed or not self._room(owner, size_bytes):
             self._results.series(kind.name, "dropped").inc()
             return False
-        self._gathered.setdefault(scope, _Gathered()).facts.append(_Fact(kind, fact, size_bytes))
+        self._gathered[scope] = owner
+        owner.facts.append(_Fact(kind, fact, size_bytes, owner))
+        owner.held += 1
+        owner.held_bytes += size_bytes
         self._held += 1
         self._held_bytes += size_bytes
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
+        return True
+
+    def _room(self, owner: _Gathered, size_bytes: int) -> bool:
+        """Whether a workspace may leave one more: within its share, and when all is full if one that holds more yields.
+
+        A share is of the whole, so a few noisy ones together could fill it; then the one that holds most gives up its
+        newest to whoever holds less.
+        """
+        share, share_bytes = FACTS_HELD_MAX // FACTS_SHARE, FACTS_HELD_BYTES_MAX // FACTS_SHARE
+        if owner.held >= share or owner.held_bytes + size_bytes > share_bytes:
+            return False
+        while self._held >= FACTS_HELD_MAX or self._held_bytes + size_bytes > FACTS_HELD_BYTES_MAX:
+            heaviest = max((one for one in self._gathered.values() if one.facts), key=_weight, default=owner)
+            if _weight(heaviest) <= _weight(owner) or not heaviest.facts:
+                return False
+            self._leave([heaviest.facts.pop()], "dropped")
         return True
 
     async def flush(self) -> None:
@@ -209,8 +231,15 @@ class LazyFacts:
     def _leave(self, facts: Sequence[_Fact], result: str) -> None:
         for one in facts:
             self._results.series(one.kind.name, result).inc()
+            one.owner.held -= 1
+            one.owner.held_bytes -= one.size_bytes
             self._held_bytes -= one.size_bytes
         self._held -= len(facts)
+
+
+def _weight(one: _Gathered) -> int:
+    """How much of the whole one holds, by number or by size, whichever is more."""
+    return max(one.held * FACTS_HELD_BYTES_MAX, one.held_bytes * FACTS_HELD_MAX)
 
 
 def _parts(facts: Sequence[_Fact]) -> list[tuple[FactKind, list[Any]]]:

@@ -59,4 +59,7 @@ class Repairs:
     async def _run(self) -> None:
         while True:
             await self._clock.sleep_ms(self._interval_ms)
-            await self.once()
+            try:
+                await self.once()
+            except Exception as error:  # noqa: BLE001  # no mistake in one round may end the loop, or nobody would repair
+                self._log.warning("repairs_stumbled", error=type(error).__name__, msg=str(error))
