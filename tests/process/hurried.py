@@ -17,6 +17,7 @@ GRACE_MS: Final = 4 * MINUTE_MS
 BOUNDS: Final[dict[str, dict[str, Any]]] = {
     "arco.core.limits": {"GRACE_MIN_MS": GRACE_MS, "SIGNED_URL_TTL_S": 60, "SIGNED_URL_TTL_S_MAX": 60},
     "arco.core.retention": {"_HOUR_MS": 2 * MINUTE_MS, "_DAY_MS": 48 * MINUTE_MS},
+    "arco.kernel.antientropy": {"SETTLED_MS": GRACE_MS},
 }
 API_BOUNDS: Final[dict[str, dict[str, Any]]] = {"arco.roles.keeping": {"_DAY_MS": 5 * MINUTE_MS}}
 """How long audit events and queries stay at least. A compactor does not import the api's rooms."""
@@ -32,6 +33,9 @@ def hurry(bounds: dict[str, dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
+    from arco.roles.memory import settle_memory
+
+    settle_memory()  # as `arco serve` does before it imports anything
     hurry(BOUNDS)
     if "--role=compactor" not in sys.argv:
         hurry(API_BOUNDS)

@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import re
 import sys
 import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Final
+from urllib.request import urlopen
 
 import msgspec
 import pyarrow as pa
@@ -21,12 +23,20 @@ from arco.core.scope import Scope
 
 COMMAND: Final = [sys.executable, hurried.__file__, "serve"]
 CLIENTS: Final = 8
+COUNTED: Final = (
+    *("arco_http_requests_total", "compaction_", "arco_gc_objects_deleted_total", "arco_gc_bytes_reclaimed_total"),
+    *("arco_gc_run_duration_seconds_count", "arco_gc_errors_total", "arco_catalog_repair_automation_runs_total"),
+    *("arco_anti_entropy_gaps_found_total", "arco_query_total", "arco_facts_total", "arco_http_closed_total"),
+)
+_COUNT: Final = re.compile(r"^([a-z_]+)(?:{(.*)})? ([0-9.e+]+)$", re.MULTILINE)
+_LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
 
 SHORT: Final = {
     "ARCO_RETENTION_POLICY": '{"keepSnapshots":5,"delayHours":1,"ledgerRetentionHours":2,"maxAgeDays":1}',
     "ARCO_REPAIR_MODE": "enforce",
     "ARCO_REPAIR_INTERVAL_SECS": "20",
     "ARCO_COMPACTOR_INTERVAL_SECS": "15",
+    "ARCO_ANTI_ENTROPY_MAX_OBJECTS_PER_RUN": "5000",
     "ARCO_IDLE_MERGE_MS": "300",
 }
 API: Final = {
@@ -97,6 +107,20 @@ class Party:
                     told = json.loads(line)
                     if told.get("level") in ("error", "warning"):
                         found[f"{told['level']} {told.get('event')}"] += 1
+        return found
+
+    def counts(self) -> dict[str, float]:
+        """What the servers count of requests, commits, chores, queries and facts, by family and telling labels."""
+        found: dict[str, float] = {}
+        for name, server in self.servers.items():
+            port = next(iter(server.ports.values()))  # roles of one process count together
+            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+                text = answer.read().decode()
+            for family, labels, value in _COUNT.findall(text):
+                if family.startswith(COUNTED):
+                    told = ",".join(value for _, value in _LABEL.findall(labels) if not value.startswith("/"))
+                    key = f"{name} {family} {told}".strip()
+                    found[key] = found.get(key, 0.0) + float(value)
         return found
 
     def close(self) -> None:

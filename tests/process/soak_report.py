@@ -73,7 +73,7 @@ class Report(msgspec.Struct, kw_only=True):
     statuses: dict[str, int]
     answers: dict[str, int]
     surprises: list[str]
-    unknown: int
+    late: int
     lost: int
     processor_share: float
     rest: dict[str, dict[str, float]]
@@ -81,6 +81,7 @@ class Report(msgspec.Struct, kw_only=True):
     marks: dict[str, dict[str, float]]
     store: list[tuple[float, dict[str, int], dict[str, int]]]
     complaints: dict[str, int]
+    counts: dict[str, float]
     verified: str
     growing: list[str]
     series: dict[str, list[tuple[float, float]]]
@@ -129,8 +130,9 @@ def table(report: Report) -> Iterator[str]:
         numbers = (mark["start"], mark["warm"], mark["end"], trend.peak, trend.per_hour, trend.allowed)
         yield f"{name:<28}" + "".join(f"{number:>9.1f}" for number in numbers)
     yield f"{report.requests} requests in {report.seconds:.0f} s, {report.processor_share:.2f} processors"
-    yield f"statuses {report.statuses}, unknown {report.unknown}, lost {report.lost}"
+    yield f"statuses {report.statuses}, late {report.late}, lost {report.lost}"
     yield f"logged {report.complaints}; replay {report.verified}"
+    yield from (f"{name} {count:.0f}" for name, count in sorted(report.counts.items()) if "http_requests" not in name)
     for _, counts, _ in report.store[:: max(len(report.store) // 4, 1)]:
         yield f"store {sum(counts.values())}: {counts}"
     yield from (f"surprise: {one}" for one in report.surprises[:20])

@@ -28,7 +28,10 @@ _DIFFERENCES_SHOWN: Final = 20
 
 def serve(args: Namespace, terminal: Terminal) -> int:
     """Run one role, or all of them, until told to stop."""
-    from arco.roles import serve as role  # noqa: PLC0415  server rooms are imported by the command that runs them
+    from arco.roles.memory import settle_memory  # noqa: PLC0415  server rooms are imported by the command that runs them
+
+    settle_memory()
+    from arco.roles import serve as role  # noqa: PLC0415  imports Arrow, which chooses its allocator then
 
     return role.run(args.role, serve_overrides(args, os.environ))
 

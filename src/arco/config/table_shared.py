@@ -155,7 +155,7 @@ SHARED: Final = (
         doc="Decoded segments, pages and deltas kept in memory, of all workspaces together.",
         parse=integer(1),
         rule="> 0",
-        default="100663296",
+        default="83886080",
     ),
     Variable(
         name="ARCO_INTERNAL_AUTH_MODE",

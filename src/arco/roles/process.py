@@ -47,8 +47,9 @@ from arco.storage.port import ObjectStore, ReadRefused, StorageUnavailable
 from arco.storage.scoped import RoleStore, TenantStore
 
 OFFLOAD_THREADS: Final = 2
-CACHE_BYTES: Final = 96 * 1024 * 1024
-"""Decoded segments, pages and deltas of all scopes; `ARCO_CACHE_BYTES`."""
+CACHE_BYTES: Final = 80 * 1024 * 1024
+"""Decoded segments, pages and deltas of all scopes; `ARCO_CACHE_BYTES`. With everything else an api that does all there
+is stays below 300 MB (docs/reliability.md)."""
 
 GRACE_MS: Final = GRACE_MIN_MS
 """How long superseded objects stay whatever the policy; knowledge of the head is believed for a quarter of it."""
