@@ -1,9 +1,10 @@
 """Schema-driven fuzzing: schemathesis asks a real server everything its OpenAPI document offers, and much it does not.
 
-    python -m tests.fuzz.schema [seconds] [seed]
+    python -m tests.fuzz.schema [seconds] [seed] [open|token|nobody]
 
-The oracle: no 5xx, no status, media type, header or body that the document does not tell of. Exit code 0 when nothing
-was found; what was found is printed with a command that repeats it.
+The server asks for no credentials, or for tokens, which requests then carry or not. The oracle: no 5xx, no status, no
+media type, no header and no body that the document does not tell of. Exit code 0 when nothing was found; what was found
+is printed with a command that repeats it.
 """
 
 import subprocess
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 from tests.process.servers import Caller, serving
+from tests.security.issuers import AUDIENCE, ISSUER, SECRET, claims, now_s, signed
 
 CHECKS = (
     "not_a_server_error",
@@ -23,10 +25,23 @@ CHECKS = (
 SEED = 7_411
 
 
-def run(*arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
+DOORS = ("open", "token", "nobody")
+TOKENS = {
+    "ARCO_JWT_SECRET": SECRET,
+    "ARCO_JWT_ISSUER": ISSUER,
+    "ARCO_JWT_AUDIENCE": AUDIENCE,
+    "ARCO_RATE_DEFAULT_PER_MIN": "1000000",
+    "ARCO_RATE_BURST": "1000000",
+}
+
+
+def run(*arguments: str, capture: bool = False, door: str = "open") -> subprocess.CompletedProcess[str]:
     """One run of schemathesis against a fresh server with every role over memory."""
-    with serving(["--port", "0", "--storage", "memory://"]) as server:
-        _stand(server.ports["api"])
+    token = f"Bearer {signed(claims(exp=now_s() + 86_400))}" if door != "open" else ""
+    with serving(["--port", "0", "--storage", "memory://"], TOKENS if token else {}) as server:
+        _stand(server.ports["api"], token)
+        if door == "token":
+            arguments = (*arguments, "--header", f"Authorization: {token}")
         command = [
             *(str(Path(sys.executable).with_name("schemathesis")), "run"),
             f"http://127.0.0.1:{server.ports['api']}/openapi.json",
@@ -40,7 +55,7 @@ def run(*arguments: str, capture: bool = False) -> subprocess.CompletedProcess[s
         return done
 
 
-def _stand(port: int) -> None:
+def _stand(port: int, token: str) -> None:
     """Objects under the names that are tried most often, so that not everything is 404."""
     columns = [{"name": "0", "data_type": "BIGINT"}]
     for path, body in (
@@ -52,15 +67,17 @@ def _stand(port: int) -> None:
         ("/lineage/edges", {"edges": [{"source_id": "0", "target_id": "1", "edge_type": "0"}]}),
     ):
         with Caller(port) as caller:
-            status, told = caller.ask("POST", path, body)
+            status, told = caller.ask("POST", path, body, {"Authorization": token} if token else {})
         assert status < 300, (path, told)
 
 
 def main() -> int:
-    """Fuzz for as many seconds as were asked for, with one seed."""
-    seconds, seed = (*sys.argv[1:], "600", str(SEED))[:2] if len(sys.argv) != 2 else (sys.argv[1], str(SEED))
+    """Fuzz for as many seconds as were asked for, with one seed, before one kind of door."""
+    given = sys.argv[1:]
+    seconds, seed, door = (*given, *("600", str(SEED), "open")[len(given) :])
+    assert door in DOORS, f"the door is one of {', '.join(DOORS)}"
     arguments = ["--max-time", seconds, "--seed", seed, "--continue-on-failure", "--max-examples", "200"]
-    return run(*arguments).returncode
+    return run(*arguments, door=door).returncode
 
 
 if __name__ == "__main__":
