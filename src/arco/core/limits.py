@@ -81,6 +81,9 @@ BATCH_UNITS_MAX: Final = 1_024
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 """One commit: bounded so that its callers' latency is."""
 
+EVENT_BYTES_MAX: Final = 8 * 1024 * 1024
+"""The payload of one event: four times what a request may hold, for the ids and names of fields that are put to it."""
+
 QUEUE_UNITS_MAX: Final = 16_384
 """Units waiting for a commit before a compactor refuses more (503 before the append)."""
 

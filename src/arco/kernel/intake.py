@@ -1,8 +1,8 @@
 """Ledger objects as the compactor takes them in: read, decoded, and put aside when they can never be folded.
 
-That is when their bytes are no ledger object, and when an event says that it is of a role that does not append to this
-ledger: whoever planted it there, nobody folds it. Quarantine is only ever concluded from bytes that were read. The
-ledger keeps the original until it is collected.
+That is when their bytes are no ledger object, when an event is larger than any api writes, and when one says that it is
+of a role that does not append to this ledger: whoever planted it there, nobody folds it. Quarantine is only ever
+concluded from bytes that were read. The ledger keeps the original until it is collected.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import msgspec
 
 from arco.core import paths
 from arco.core.errors import ArcoError
+from arco.core.limits import EVENT_BYTES_MAX
 from arco.kernel.envelope import Unit, UnreadableLedgerObject, decode_units
 from arco.kernel.workshop import Workshop
 from arco.storage.capabilities import producers
@@ -34,7 +35,7 @@ async def decoded(shop: Workshop, domain: str, path: str, content: bytes) -> Led
     name = path.rsplit("/", 1)[1]
     try:
         units = tuple(decode_units(content, name.removesuffix(".json")))
-        _check_producers(domain, units)
+        _check_events(domain, units)
     except UnreadableLedgerObject as error:
         match await shop.store.put(paths.quarantined(domain, name), content, when=Absent()):
             case Stored():
@@ -50,13 +51,15 @@ async def decoded(shop: Workshop, domain: str, path: str, content: bytes) -> Led
     return LedgerObject(path, units, len(content))
 
 
-def _check_producers(domain: str, units: Sequence[Unit]) -> None:
-    """Raise `UnreadableLedgerObject` for an event whose `source` is no role that appends to this ledger."""
+def _check_events(domain: str, units: Sequence[Unit]) -> None:
+    """Raise `UnreadableLedgerObject` for an event of a role that does not append to this ledger, or beyond all size."""
     allowed = producers(domain)
     for unit in units:
         for event in unit.events:
             if event.source.partition(":")[0] not in allowed:
                 raise UnreadableLedgerObject(f"its source is none of {', '.join(sorted(allowed))}")
+            if len(event.payload) > EVENT_BYTES_MAX:
+                raise UnreadableLedgerObject(f"an event is longer than {EVENT_BYTES_MAX} bytes")
 
 
 async def read(shop: Workshop, domain: str, path: str) -> LedgerObject | None:
