@@ -31,6 +31,8 @@ def get_paths(world: World, ids: dict[str, str]) -> Iterator[str]:
             for part in [part[1:-1] for part in path.split("/") if part.startswith("{")]:
                 path = path.replace(f"{{{part}}}", FILLED.get(part) or ids.get(part) or ids["id"])
             yield path
+            if endpoint.path == "/search":
+                yield from (f"{path}?q=orders", f"{path}?q=theirs&limit=1", f"{path}?q=orde")
             if endpoint.path == "/history":
                 yield f"{path}?object_id={ids['id']}"
 
