@@ -1,4 +1,4 @@
-"""Every abuse case has a test with its id in its name, or a reason why it has none yet: the table in docs/security.md."""
+"""Every abuse case has a test with its id in its name, or a reason why it has none: the table in docs/security.md."""
 
 import re
 from pathlib import Path
