@@ -6,7 +6,8 @@ arco vends no credentials yet; what a location steers is where the api writes co
 from typing import Any
 
 import pytest
-from tests.http.test_delta import Committer, creation
+from tests.delta_logs import creation
+from tests.http.test_delta import Committer
 from tests.http.test_transactions import apply, create_catalog, create_schema, register
 from tests.http.world import World, a_table, a_world
 

@@ -28,7 +28,7 @@ RANGES = [
 async def test_a36_a_range_is_not_read(path: str):
     async with a_world() as world, world.client(role="api") as api:
         for asked in RANGES:
-            answer = await api.get(f"http://localhost{path}", headers={"range": asked.encode()})
+            answer = await api.get(f"http://localhost{path}", headers=[(b"range", asked.encode())])
             assert answer.status_code == 200
             assert "content-range" not in answer.headers
 
@@ -42,7 +42,7 @@ async def test_a36_a_signed_object_is_read_by_one_range_or_whole_and_never_fails
         whole = (await api.get(url)).content
         for asked in RANGES:
             began = time.process_time()
-            answer = await api.get(url, headers={"range": asked.encode()})
+            answer = await api.get(url, headers=[(b"range", asked.encode())])
             assert time.process_time() - began < 0.5
             # Several ranges, or none that is one, are no range: RFC 9110 lets a server ignore them.
             assert answer.status_code in (200, 206, 416)

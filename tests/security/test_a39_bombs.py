@@ -50,7 +50,8 @@ def dictionary_bomb() -> bytes:
 
 
 def deep() -> bytes:
-    kind, value = pa.int8(), 1
+    kind: pa.DataType = pa.int8()
+    value: object = 1
     for _ in range(150):
         kind, value = pa.list_(kind), [value]
     return encoded(pa.table({"id": pa.array([value], kind)}))
