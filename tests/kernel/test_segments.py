@@ -3,6 +3,7 @@
 import asyncio
 import random
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -90,9 +91,9 @@ class Shelf:
         self.objects: dict[str, Any] = {}
         self.made = 0
 
-    async def unkept(self, _spec: Any, ref: Any) -> SegmentRows:
+    async def opened(self, _spec: Any, ref: Any) -> Callable[[], SegmentRows]:
         body = self.objects[ref.path]
-        return SegmentRows(PAIRS, decode_parquet(PAIRS, body))
+        return lambda: SegmentRows(PAIRS, decode_parquet(PAIRS, body))
 
     async def page(self, ref: Any) -> Any:
         from arco.kernel.manifest import decode_page
@@ -156,7 +157,7 @@ def test_trees_split_and_join_and_hold_exactly_the_rows_of_a_dictionary(
             tree = await shelf.apply(tree, changes)
             levels.add(tree.level)
             leaves = await shelf.leaves(tree.refs, tree.level)
-            rows = [row for leaf in leaves for row in (await shelf.unkept(PAIRS, leaf)).rows(0, leaf.rows)]
+            rows = [row for leaf in leaves for row in (await shelf.opened(PAIRS, leaf))().rows(0, leaf.rows)]
             assert rows == [model[key] for key in sorted(model)]
             assert tree.rows == len(model) and len(tree.refs) <= 4
             assert all(leaf.rows <= 16 for leaf in leaves)

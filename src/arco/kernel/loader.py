@@ -172,10 +172,15 @@ class Loader:
 
     async def unkept(self, spec: TableSpec[Any], ref: Ref) -> Segment:
         """The segment a ref names, without keeping it: for who reads much and comes once. Raises `CorruptData`."""
+        return (await self.opened(spec, ref))()
+
+    async def opened(self, spec: TableSpec[Any], ref: Ref) -> Callable[[], Segment]:
+        """What makes the segment a ref names of its bytes; it may be called on another thread. Raises `CorruptData`."""
         cached: Segment | None = self.cache.get(ref.path)
         if cached is not None:
-            return cached
-        return self._decoded(spec, ref, await self._bytes(ref.path, ref.sha256))
+            return lambda: cached
+        body = await self._fetched(ref.path)
+        return lambda: self._decoded(spec, ref, _checked(body, ref.path, ref.sha256))
 
     def _decoded(self, spec: TableSpec[Any], ref: Ref, body: bytes) -> Segment:
         segment = self.codec.decode(spec, body)
@@ -184,9 +189,16 @@ class Loader:
         return segment
 
     async def _bytes(self, path: str, sha256: str | None) -> bytes:
+        return _checked(await self._fetched(path), path, sha256)
+
+    async def _fetched(self, path: str) -> bytes:
         found = await self._store.get(Key(path))
         if found is None:
             raise CorruptData(f"{path} is named by a manifest and does not exist")
-        if sha256_hex(found.body) != sha256:
-            raise CorruptData(f"{path} is not what its hash says")
         return found.body
+
+
+def _checked(body: bytes, path: str, sha256: str | None) -> bytes:
+    if sha256_hex(body) != sha256:
+        raise CorruptData(f"{path} is not what its hash says")
+    return body

@@ -48,8 +48,8 @@ class WrittenObject(msgspec.Struct, frozen=True):
 class TreeSource(Protocol):
     """Where the present objects of a tree are read."""
 
-    async def unkept(self, spec: TableSpec[Any], ref: Ref) -> Segment:
-        """The segment a ref names."""
+    async def opened(self, spec: TableSpec[Any], ref: Ref) -> Callable[[], Segment]:
+        """What makes the segment a ref names of its bytes; it may be called on another thread."""
         ...
 
     async def page(self, ref: Ref) -> Page:
@@ -150,7 +150,7 @@ class TreeMerger:
                     carried = None
                 result.append(ref)
                 continue
-            segment = await self._edited(spec, await self._source.unkept(spec, ref), mine)
+            segment = await self._edited(spec, ref, mine)
             if carried is not None:
                 segment = self._codec.joined(carried, segment, spec)
                 carried = None
@@ -169,29 +169,37 @@ class TreeMerger:
         if carried.count == 0:
             return before
         if before and before[-1].rows + carried.count <= SEGMENT_ROWS_TARGET:
-            neighbour = self._own(before[-1]) or await self._source.unkept(spec, before[-1])
+            neighbour = self._own(before[-1]) or await self._edited(spec, before[-1], ())
             self._drop(before[-1])
             return before[:-1] + await self._cut(spec, self._codec.joined(neighbour, carried, spec))
         return before + await self._cut(spec, carried)
 
-    async def _edited(self, spec: TableSpec[Any], segment: Segment, edits: Edits) -> Segment:
-        if not edits:
-            return segment
-        return await self._offload.run(lambda: self._codec.edited(segment, spec, edits))
+    async def _edited(self, spec: TableSpec[Any], ref: Ref, edits: Edits) -> Segment:
+        opened = await self._source.opened(spec, ref)
+
+        def work() -> Segment:
+            segment = opened()
+            return self._codec.edited(segment, spec, edits) if edits else segment
+
+        return await self._offload.run(work)
 
     async def _cut(self, spec: TableSpec[Any], segment: Segment) -> list[Ref]:
-        pieces = [self._codec.part(segment, spec, low, high) for low, high in _pieces(segment)]
-        bodies = await self._offload.run(lambda: [self._codec.encode(piece) for piece in pieces])
-        return [self._segment(spec, piece, body) for piece, body in zip(pieces, bodies, strict=True)]
+        def work() -> list[tuple[Segment, bytes, str]]:
+            bounds = _pieces(segment)
+            pieces = [segment] if len(bounds) == 1 else [self._codec.part(segment, spec, *edges) for edges in bounds]
+            bodies = [self._codec.encode(piece) for piece in pieces]
+            return [(piece, body, sha256_hex(body)) for piece, body in zip(pieces, bodies, strict=True)]
 
-    def _segment(self, spec: TableSpec[Any], segment: Segment, body: bytes) -> Ref:
+        return [self._segment(spec, *made) for made in await self._offload.run(work)]
+
+    def _segment(self, spec: TableSpec[Any], segment: Segment, body: bytes, sha256: str) -> Ref:
         key = self._name(spec.name, "segment")
         self.objects.append(WrittenObject(key, body, segment, segment.size_bytes))
         return Ref(
             path=key,
             rows=segment.count,
             bytes=len(body),
-            sha256=sha256_hex(body),
+            sha256=sha256,
             min_key=segment.key_at(0),
             max_key=segment.key_at(segment.count - 1),
         )
