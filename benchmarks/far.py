@@ -7,6 +7,11 @@ from arco.roles import serve
 from arco.roles.process import Process, make_process
 from arco.storage.delayed import DelayedStore
 
+_PORTS = (
+    *("ARCO_HTTP_PORT", "ARCO_COMPACTOR_PORT", "ARCO_FLOW_COMPACTOR_PORT", "ARCO_FLOW_DISPATCHER_PORT"),
+    "ARCO_FLOW_SWEEPER_PORT",
+)
+
 
 def main(delay_ms: int) -> int:
     """Serve all roles on free ports until told to stop."""
@@ -16,10 +21,8 @@ def main(delay_ms: int) -> int:
         process.store = DelayedStore(process.store, process.clock, delay_ms)
         return process
 
-    serve.make_process = far_away
-    ports = ("ARCO_HTTP_PORT", "ARCO_COMPACTOR_PORT", "ARCO_FLOW_COMPACTOR_PORT", "ARCO_FLOW_DISPATCHER_PORT")
-    ports = (*ports, "ARCO_FLOW_SWEEPER_PORT")
-    return serve.run(None, {**dict.fromkeys(ports, "0"), "ARCO_STORAGE_BUCKET": "memory://"})
+    vars(serve)["make_process"] = far_away
+    return serve.run(None, {**dict.fromkeys(_PORTS, "0"), "ARCO_STORAGE_BUCKET": "memory://"})
 
 
 if __name__ == "__main__":
