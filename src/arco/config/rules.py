@@ -17,6 +17,8 @@ _CLAIMS: Final = (
 )
 _SCOPE_PAIR: Final = ("ARCO_TENANT_ID", "ARCO_WORKSPACE_ID")
 _DEV_STORAGE: Final = ("file://", "memory://")
+_FOLDED_TOGETHER: Final = ("catalog", "lineage", "search")
+"""The contract's domains of the compactor's chain; there are no artifacts yet."""
 
 
 def posture_of(environment: str, *, public: bool) -> str:
@@ -62,6 +64,10 @@ def check_compactor(draft: Draft) -> None:
             f"must be >= 2 x ARCO_COMPACTOR_INTERVAL_SECS (got {threshold}, need {2 * interval})",
             "E-RANGE",
         )
+    lacking = [one for one in _FOLDED_TOGETHER if one not in (draft["ARCO_COMPACTOR_DOMAINS"] or _FOLDED_TOGETHER)]
+    if lacking:
+        sentence = f"must hold {', '.join(_FOLDED_TOGETHER)}: they share one chain, and nobody can fold a part of it"
+        draft.refuse("ARCO_COMPACTOR_DOMAINS", f"{sentence} (lacks {', '.join(lacking)}); leave it out", "E-RANGE")
     check_internal(draft)
 
 

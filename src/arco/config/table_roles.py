@@ -65,9 +65,9 @@ _COMPACTOR_ROWS: Final = (
     _row(
         (COMPACTOR,),
         "ARCO_COMPACTOR_DOMAINS",
-        "The domains this compactor folds.",
+        "The domains this compactor folds: all of them, because they share one chain.",
         chosen_words("catalog", "lineage", "search", "artifacts"),
-        rule="comma list of catalog, lineage, search, artifacts",
+        rule="comma list of catalog, lineage, search, artifacts; holds the first three",
         default="catalog,lineage,search,artifacts",
     ),
     _positive((COMPACTOR,), "ARCO_COMPACTOR_INTERVAL_SECS", "How often the compactor looks for missed work.", 60),

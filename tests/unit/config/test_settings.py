@@ -328,6 +328,11 @@ COMPACTOR_RULES = {
         "ARCO_COMPACTOR_DOMAINS",
         "must be a comma list of catalog",
     ),
+    "part of the chain": (
+        {"ARCO_COMPACTOR_DOMAINS": "catalog,artifacts"},
+        "ARCO_COMPACTOR_DOMAINS",
+        "must hold catalog, lineage, search: they share one chain, and nobody can fold a part of it",
+    ),
     "repair": ({"ARCO_REPAIR_MODE": "yes"}, "ARCO_REPAIR_MODE", "must be one of disabled, dry_run, enforce"),
     "no auth": ({"ARCO_ENVIRONMENT": "prod"}, "ARCO_INTERNAL_AUTH_MODE", "must not be none outside dev"),
     "no token": (
