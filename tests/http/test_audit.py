@@ -253,3 +253,40 @@ async def test_sql_that_asks_for_what_nobody_may_is_kept_without_its_text(guarde
         (event,) = await events(api, action="QUERY_DENY")
     assert (event["actor"], event["decision_reason"], event["resource"]) == (actor("eve"), reason, "/api/v1/query")
     assert sql not in json.dumps(guarded.records)
+
+
+LISTS = (
+    "/catalogs",
+    "/catalogs/analytics/schemas",
+    "/catalogs/analytics/schemas/sales/tables",
+    "/namespaces",
+    "/history",
+)
+
+
+async def test_what_reads_leave_in_the_log_does_not_invalidate_the_lists_they_read(guarded):
+    async with guarded.client(a_token()) as api:
+        await a_table(api)
+        search = "/search?q=orders"
+        etags = {path: (await api.get(path)).headers["etag"] for path in (*LISTS, search)}
+        paged = (await api.get("/history", params={"limit": 1})).headers["etag"]
+        head = (await api.get("/catalog/inventory")).json()["catalog_manifest_id"]
+        await written(guarded)
+        assert (await api.get("/catalog/inventory")).json()["catalog_manifest_id"] > head, "the log is in the chain"
+        for path, etag in etags.items():
+            again = await api.get(path, headers={"if-none-match": etag})
+            assert (again.status_code, again.headers["etag"]) == (304, etag), path
+        following = await api.get("/history", params={"limit": 1}, headers={"if-none-match": paged})
+        assert following.status_code == 200, "its cursor would name a manifest that may be collected"
+        await api.post("/catalogs", json={"name": "more"})
+        changed = {path for path in LISTS if (await api.get(path, headers={"if-none-match": etags[path]})).is_success}
+        assert {"/catalogs", "/history"} <= changed and "/namespaces" not in changed
+
+
+async def test_the_lists_of_two_workspaces_have_different_etags(guarded):
+    etags = []
+    for tenant in ("acme", "other"):
+        async with guarded.client(a_token(tenant=tenant)) as api:
+            await api.post("/catalogs", json={"name": "same"})
+            etags.append((await api.get("/catalogs")).headers["etag"])
+    assert etags[0] != etags[1]

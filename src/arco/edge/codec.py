@@ -108,11 +108,19 @@ def no_content(*, headers: Mapping[str, str] | None = None) -> Response:
     return Response(status_code=204, headers=headers)
 
 
-async def conditional(request: HTTPConnection, etag: str, build: Callable[[], Awaitable[Response]]) -> Response:
-    """304 when `If-None-Match` holds `etag` (quotes included), else what `build` makes, with the `ETag` header."""
+def not_modified(request: HTTPConnection, etag: str) -> Response | None:
+    """304 when `If-None-Match` holds `etag` (quotes included)."""
     condition = request.headers.get("if-none-match")
     if condition is not None and _matches(condition, etag):
         return Response(status_code=304, headers={"etag": etag})
+    return None
+
+
+async def conditional(request: HTTPConnection, etag: str, build: Callable[[], Awaitable[Response]]) -> Response:
+    """304 when `If-None-Match` holds `etag` (quotes included), else what `build` makes, with the `ETag` header."""
+    unchanged = not_modified(request, etag)
+    if unchanged is not None:
+        return unchanged
     response = await build()
     response.headers["etag"] = etag
     return response

@@ -1,20 +1,22 @@
 """What the catalog's handlers share: a clerk for the request's scope, and pages pinned to one snapshot."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from arco.core.canonical_json import sha256_hex
 from arco.core.scope import Scope
 from arco.domains.catalog import queries, rules
 from arco.domains.catalog.commands import Clerk
 from arco.domains.catalog.rows import CatalogRow, NamespaceRow, TableRow
-from arco.edge.codec import conditional, reply
+from arco.edge.codec import conditional, not_modified, reply
 from arco.edge.context import context_of, desk_of, services_of
 from arco.edge.pages import EncodedPage, PageRequest, next_cursor, page_request
 from arco.kernel.reading import Snapshot
+from arco.kernel.spec import TableSpec
 from arco.routes.public.read_tokens import snapshot_of_token
 
 READ_ERRORS: Final = (400, 404)
@@ -107,20 +109,34 @@ async def _encoded(body: bytes) -> Response:
     return reply(body)
 
 
-async def listed(request: Request, snapshot: Snapshot, build: Callable[[], Awaitable[object]]) -> Response:
-    """A list page with the manifest id as its ETag; 304, and nothing read, when the caller has that manifest.
+async def listed(
+    request: Request, snapshot: Snapshot, build: Callable[[], Awaitable[object]], *, of: Sequence[TableSpec[Any]] = ()
+) -> Response:
+    """A list page; 304, and nothing read, when the caller has it.
 
-    What lies under a manifest never changes, so an encoded page is good for everybody in the scope who asks for it.
+    A page that is the last of a list depends only on the tables it is made `of`, and keeps its ETag as long as they do:
+    audit rows, which reads leave behind, do not change it. A page that another one follows names in its cursor the
+    manifest it was read from, and so does its ETag. What lies under a manifest never changes, so an encoded page is
+    good for everybody in the scope who asks for it.
     """
-
     services = services_of(request)
-    key = page_key(request, snapshot)
+    moment, lasting = f'"{snapshot.manifest_id}"', None
+    if of and "cursor" not in request.query_params:
+        lasting = _etag_of_tables(context_of(request).scope, snapshot, of)
+    for etag in filter(None, (lasting, moment)):
+        if (unchanged := not_modified(request, etag)) is not None:
+            return unchanged
+    scope, url, manifest_id = page_key(request, snapshot)
+    keys = [(scope, url, name) for name in (lasting, manifest_id) if name is not None]
+    kept = next((page for key in keys if (page := services.encoded.get(key)) is not None), None)
+    if kept is None:
+        view = await build()
+        last = lasting is not None and getattr(view, "next_cursor", None) is None
+        kept = EncodedPage(msgspec.json.encode(view), lasting if last and lasting is not None else moment)
+        services.encoded.put(keys[0] if last else keys[-1], kept)
+    return reply(kept.body, headers={"etag": kept.etag})
 
-    async def page() -> Response:
-        kept = services.encoded.get(key)
-        if kept is None:
-            kept = EncodedPage(msgspec.json.encode(await build()), "")
-            services.encoded.put(key, kept)
-        return reply(kept.body)
 
-    return await conditional(request, f'"{snapshot.manifest_id}"', page)
+def _etag_of_tables(scope: Scope, snapshot: Snapshot, tables: Sequence[TableSpec[Any]]) -> str:
+    versions = [scope.prefix, *(f"{table.name}={snapshot.table_version(table)}" for table in tables)]
+    return f'"t-{sha256_hex("/".join(versions).encode())[:32]}"'

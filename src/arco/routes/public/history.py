@@ -5,10 +5,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arco.domains.catalog import queries
+from arco.domains.catalog.tables import CATALOGS, NAMESPACES, TABLES
 from arco.edge.codec import query_params
 from arco.edge.endpoint import Endpoint
 from arco.edge.pages import PageQuery, PageRequest
 from arco.kernel.reading import Snapshot
+from arco.kernel.records import COMMITS, OBJECT_HISTORY
 from arco.routes.public.clerks import READ_ERRORS, READ_HEADERS, cursor_after, listed, pinned
 from arco.routes.public.views import HistoryView, history_entry
 
@@ -39,7 +41,7 @@ async def workspace(request: Request) -> Response:
         rows = await queries.workspace_history(snapshot, limit=page.limit, after=page.after)
         return HistoryView([history_entry(row) for row in rows.rows], cursor_after(request, snapshot, rows.after))
 
-    return await listed(request, snapshot, build)
+    return await listed(request, snapshot, build, of=[COMMITS])
 
 
 async def catalog(request: Request) -> Response:
@@ -69,7 +71,7 @@ async def _of_object(request: Request, snapshot: Snapshot, object_id: str, page:
         rows = await queries.object_history(snapshot, object_id, limit=page.limit, after=page.after)
         return HistoryView([history_entry(row) for row in rows.rows], cursor_after(request, snapshot, rows.after))
 
-    return await listed(request, snapshot, build)
+    return await listed(request, snapshot, build, of=[OBJECT_HISTORY, CATALOGS, NAMESPACES, TABLES])
 
 
 routes = [

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from arco.domains.catalog import commands, queries
 from arco.domains.catalog.rules import ColumnSpec
+from arco.domains.catalog.tables import CATALOGS, NAMESPACES, TABLES
 from arco.edge.codec import decode, no_content, reply
 from arco.edge.context import idempotency_key_of, if_match_of
 from arco.edge.endpoint import Endpoint
@@ -61,7 +62,7 @@ async def index(request: Request) -> Response:
         views = [table_view(row, namespace) for row in rows.rows]
         return TableListView(views, cursor_after(request, snapshot, rows.after))
 
-    return await listed(request, snapshot, build)
+    return await listed(request, snapshot, build, of=[CATALOGS, NAMESPACES, TABLES])
 
 
 async def show(request: Request) -> Response:

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arco.domains.catalog import commands, queries
+from arco.domains.catalog.tables import NAMESPACES, NAMESPACES_BY_NAME
 from arco.edge.codec import decode, no_content, reply
 from arco.edge.context import idempotency_key_of, if_match_of
 from arco.edge.endpoint import Endpoint
@@ -46,7 +47,7 @@ async def index(request: Request) -> Response:
             [namespace_view(row) for row in rows.rows], cursor_after(request, snapshot, rows.after)
         )
 
-    return await listed(request, snapshot, build)
+    return await listed(request, snapshot, build, of=[NAMESPACES_BY_NAME, NAMESPACES])
 
 
 async def show(request: Request) -> Response:

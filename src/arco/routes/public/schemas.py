@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arco.domains.catalog import commands, queries
+from arco.domains.catalog.tables import CATALOGS, NAMESPACES
 from arco.edge.codec import decode, no_content, reply
 from arco.edge.context import idempotency_key_of, if_match_of
 from arco.edge.endpoint import Endpoint
@@ -58,7 +59,7 @@ async def index(request: Request) -> Response:
         views = [schema_view(row, catalog) for row in rows.rows]
         return SchemaListView(views, cursor_after(request, snapshot, rows.after))
 
-    return await listed(request, snapshot, build)
+    return await listed(request, snapshot, build, of=[CATALOGS, NAMESPACES])
 
 
 async def show(request: Request) -> Response:

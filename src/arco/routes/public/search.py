@@ -8,9 +8,11 @@ from starlette.responses import Response
 
 from arco.core.errors import InvalidInput
 from arco.core.limits import PAGE_ROWS_MAX, SEARCH_PAGE_DEFAULT
+from arco.domains.catalog.tables import CATALOG_TABLES
 from arco.domains.search.queries import READY, Search, checked_kinds, checked_words, index_state, search
 from arco.domains.search.rank import DEFAULT_KINDS
 from arco.domains.search.results import Result
+from arco.domains.search.rows import SEARCH_TABLES
 from arco.edge.codec import query_params, reply
 from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
@@ -83,7 +85,7 @@ async def show(request: Request) -> Response:
             index=results.index,
         )
 
-    return await listed(request, snapshot, build)
+    return await listed(request, snapshot, build, of=[*SEARCH_TABLES, *CATALOG_TABLES])
 
 
 def _asked(query: SearchQuery) -> Search:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from arco.core.errors import InvalidInput
 from arco.domains.catalog import commands, queries, rules
 from arco.domains.catalog.rules import ColumnSpec
+from arco.domains.catalog.tables import CATALOGS, NAMESPACES, TABLES
 from arco.edge.codec import decode, no_content, query_params, reply
 from arco.edge.context import idempotency_key_of, if_match_of
 from arco.edge.endpoint import Endpoint
@@ -89,7 +90,7 @@ async def index(request: Request) -> Response:
         views = [schema_table_view(row, catalog, schema, columns=columns) for row in rows.rows]
         return SchemaTableListView(views, cursor_after(request, snapshot, rows.after))
 
-    return await listed(request, snapshot, build)
+    return await listed(request, snapshot, build, of=[CATALOGS, NAMESPACES, TABLES])
 
 
 async def show(request: Request) -> Response:
