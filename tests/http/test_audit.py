@@ -15,6 +15,7 @@ from arco.core.clock import SystemClock
 from arco.core.ids import is_ulid
 from arco.core.scope import Scope
 from arco.edge.audit import actor_of
+from arco.query import relations
 from arco.roles.verify import run
 
 from .world import World, a_table, a_world, problem
@@ -253,6 +254,18 @@ async def test_sql_that_asks_for_what_nobody_may_is_kept_without_its_text(guarde
         (event,) = await events(api, action="QUERY_DENY")
     assert (event["actor"], event["decision_reason"], event["resource"]) == (actor("eve"), reason, "/api/v1/query")
     assert sql not in json.dumps(guarded.records)
+
+
+async def test_a_log_too_long_for_sql_is_refused_with_what_to_do_and_loads_nothing(guarded, monkeypatch):
+    async with guarded.client(a_token()) as api:
+        await a_table(api)
+        monkeypatch.setattr(relations, "SQL_LOG_ROWS_MAX", 2)
+        guarded.store.forget()
+        answer = await api.post("/query", json={"sql": "SELECT count(*) FROM system.access.audit"})
+        code, _, said = problem(answer)
+        assert code == 400 and "has 3 rows, and SQL takes a log of at most 2" in said and "GET /api/v1/audit" in said
+        assert not [one for one in guarded.store.operations if ".parquet" in one.key]
+        assert (await api.post("/query", json={"sql": "SELECT * FROM system.catalog.commits"})).status_code == 200
 
 
 LISTS = (

@@ -129,6 +129,9 @@ SQL_BYTES_MAX: Final = 10_000
 SQL_RELATIONS_MAX: Final = 16
 """Relations that a query over the catalog mentions, each as often as it does (abuse-cases A-28)."""
 
+SQL_LOG_ROWS_MAX: Final = 2_000_000
+"""Rows of a log (audit, query history) that SQL takes: all of them are held in memory, some 400 MB, and logs grow."""
+
 SQL_ROWS_MAX: Final = 10_000
 SQL_RESULT_BYTES_MAX: Final = 10 * 1024 * 1024
 SQL_TIMEOUT_S: Final = 10.0

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from arco.core.errors import NotFound
+from arco.core.errors import InvalidInput, NotFound
+from arco.core.limits import SQL_LOG_ROWS_MAX
 from arco.core.offload import Offload
 from arco.core.scope import Scope
 from arco.kernel.reading import Part, Snapshot
@@ -39,6 +40,12 @@ SOURCES: Final[Mapping[str, str]] = {
 }
 """Public SQL name -> name of the table in the chain."""
 
+_LOGS: Final[Mapping[str, str]] = {
+    "audit": "page through GET /api/v1/audit, which filters by time, action and actor",
+    "query_history": "keep it for fewer days (ARCO_QUERY_HISTORY_DAYS)",
+}
+"""Tables that grow with what is asked, not with the catalog, and what to do once SQL cannot hold one whole."""
+
 _BLOCK_PARTS_MAX: Final = 64
 _SEAMS: Final = 16
 """A block ends after one part in about this many, chosen by its own place: a change moves no other block's ends."""
@@ -51,6 +58,13 @@ def public_relations(tables: Iterable[TableSpec[Any]]) -> dict[str, TableSpec[An
     """Public SQL name -> table, for those of `tables` that have one (catalog.md 7.1)."""
     by_name = {table.name: table for table in tables}
     return {public: by_name[name] for public, name in SOURCES.items() if name in by_name}
+
+
+def _check_log(name: RelationName, table: TableSpec[Any], rows: int) -> None:
+    """Raises `InvalidInput` for a log with more rows than a query may bring into memory."""
+    if table.name in _LOGS and rows > SQL_LOG_ROWS_MAX:
+        sentence = f"{name.text} has {rows:,} rows, and SQL takes a log of at most {SQL_LOG_ROWS_MAX:,}"
+        raise InvalidInput(f"{sentence}; {_LOGS[table.name]}", relation=name.text)
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -105,6 +119,8 @@ class SystemRelations:
         for name in names:
             if name not in known:
                 raise UnknownRelation(f"unknown relation: {name.text}; POST /query knows {self._known}")
+        for name, table in known.items():
+            _check_log(name, table, 0 if snapshot is None else snapshot.count(table))
         blocks: dict[str, SharedBytes] = {}
         relations: list[BlockRelation] = []
         for name, table in known.items():
