@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from arco.core.paths import Key
-from arco.storage.port import Absent, Matches, StorageUnavailable, Unsure
+from arco.storage.port import Absent, Matches, StorageUnavailable, Unsure, WriteRefused
 from arco.storage.retries import Patience
 from arco.storage.s3 import S3Store
 
@@ -65,3 +65,18 @@ async def test_a_store_that_stops_reading_does_not_hold_a_write_for_ever(aws_cre
         await store.close()
     for caller in callers:
         caller.transport.abort()
+
+
+async def test_a_client_that_cannot_be_made_has_sent_nothing(
+    aws_credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profile nobody has: the vendor's client fails before there is a request."""
+    monkeypatch.setenv("AWS_PROFILE", "nobody-has-this-profile")
+    store = S3Store("lake", endpoint="http://127.0.0.1:9", patience=HASTY)
+    with pytest.raises(StorageUnavailable):
+        await store.get(KEY)
+    with pytest.raises(WriteRefused):
+        await store.put(KEY, b"x", when=Absent())
+    with pytest.raises(WriteRefused):
+        await store.delete(KEY, when=Matches("5"))
+    await store.close()

@@ -18,6 +18,7 @@ from arco.kernel import pointers as pointers_module
 from arco.kernel.cache import ObjectCache, ScopedCache
 from arco.kernel.chain import CATALOG_CHAIN, Chain
 from arco.kernel.compactor import Compactor
+from arco.kernel.compactors import Compactors
 from arco.kernel.desk import EventDraft, UnitDraft
 from arco.kernel.envelope import decode_units
 from arco.kernel.fold import Outcome
@@ -209,6 +210,38 @@ def test_a_chain_that_falls_idle_after_a_failed_commit_is_merged_too() -> None:
         assert snapshot is not None and not snapshot.state.manifest.deltas
 
     on_a_loop(story)
+
+
+def test_settling_on_a_state_that_others_have_left_behind_merges_what_there_is_now() -> None:
+    async def story() -> None:
+        store = MemoryStore()
+        stale, busy = timed(store, idle_merge_ms=500_000), Machine(store, clock(), seed=7).start()
+        await stale.put("a")
+        await stale.compactor.settle()
+        await busy.put("b")
+        await asyncio.wait_for(stale.compactor.settle(), 60)
+        snapshot = await stale.reader(cold=True).head()
+        assert snapshot is not None and not snapshot.state.manifest.deltas
+        assert set(await stale.rows()) == {("g", "a"), ("g", "b")}
+        await stale.compactor.stop()
+        await busy.compactor.stop()
+
+    on_a_loop(story)
+
+
+async def test_after_the_stop_no_compactor_is_made_and_none_takes_anything() -> None:
+    machine = Machine(MemoryStore(), VirtualClock())
+    compactors = Compactors(lambda _scope: machine.shop, only=None, idle_merge_ms=1_000_000)
+    known = compactors.of(Scope("acme", "known"))
+    assert (await known.submit([machine.unit({"action": "put", "name": "a"})], 10)).published
+    await asyncio.wait_for(compactors.stop(), 30)
+    with pytest.raises(OutcomeUnknown):
+        compactors.of(Scope("acme", "new"))
+    assert compactors.scopes == [Scope("acme", "known")], "nothing runs that nobody would stop"
+    late = compactors.of(Scope("acme", "known"))
+    with pytest.raises(OutcomeUnknown):
+        await asyncio.wait_for(late.submit([machine.unit({"action": "put", "name": "b"})], 10), 30)
+    assert await machine.rows() == {("g", "a"): ""}
 
 
 def test_settling_under_steady_load_ends() -> None:

@@ -95,8 +95,17 @@ class S3Wire:
         except (botocore.exceptions.BotoCoreError, aiohttp.ClientError, OSError) as error:
             raise NoAnswer(type(error).__name__) from error
 
+    async def _client(self) -> Any:
+        """The vendor's client. Raises `NotSent` for what keeps it from being made, but for missing credentials."""
+        try:
+            return await self._files.set_session()
+        except _NO_CREDENTIALS:
+            raise
+        except (botocore.exceptions.BotoCoreError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise NotSent(f"the client cannot be made: {type(error).__name__}: {error}") from error
+
     async def _answered(self, operation: str, parameters: Mapping[str, Any]) -> Reply:
-        client = await self._files.set_session()
+        client = await self._client()
         fields = await getattr(client, operation)(Bucket=self._bucket, **parameters)
         body = b""
         if operation == "get_object":
