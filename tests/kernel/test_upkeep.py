@@ -18,6 +18,8 @@ from arco.kernel.envelope import Unit, encode_units
 from arco.kernel.fold import Outcome
 from arco.kernel.manifest import encode
 from arco.kernel.records import IDEMPOTENCY, OUTCOMES
+from arco.kernel.retention import collector as collector_module
+from arco.kernel.retention import ledger as ledger_module
 from arco.storage.memory import MemoryStore
 from arco.storage.port import Absent, Matches
 
@@ -297,6 +299,31 @@ async def test_one_unreadable_table_waits_alone(world: Workspace, monkeypatch: p
     assert after.manifest.tables["outcomes"].rows == 11
     assert "table_not_merged" in [event for event, _ in fresh.log.events]
     await fresh.compactor.stop()
+
+
+async def test_a_busy_workspace_is_collected_as_fast_as_it_makes_garbage(
+    world: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_module, "BATCH", 2)
+    monkeypatch.setattr(collector_module, "BATCHES_PER_RUN", 2)
+    monkeypatch.setattr(ledger_module, "LEDGER_OBJECTS_PER_RUN", 4)
+    for number in range(30):
+        unit = world.machine.unit({"action": "put", "name": f"n{number:02d}"})
+        await world.append(unit)
+        await world.machine.submit(unit)
+    await world.machine.compactor.settle()
+    await world.upkeep.collect(apply=True)
+    for _ in range(2):  # a walk knows the storage's time from the one before
+        world.clock.ms += 2 * HOUR_MS
+        await world.upkeep.walk("catalog", ALL)
+    (rehearsed,) = [done async for done in world.upkeep.rounds(apply=False)]
+    assert rehearsed.objects, "a rehearsal is one round"
+    rounds = [done async for done in world.upkeep.rounds(apply=True)]
+    assert [done.more for done in rounds] == [True] * (len(rounds) - 1) + [False]
+    assert len(rounds) > 5
+    assert not world.keys("ledger/"), "all of it is decided, and its time is over"
+    assert len(world.keys("manifests/catalog/")) <= HORIZONS.keep_newest
+    assert (await world.machine.verify()).ok
 
 
 @pytest.mark.parametrize("what", ["gone", "unreadable"])

@@ -155,7 +155,7 @@ SHARED: Final = (
         doc="Decoded segments, pages and deltas kept in memory, of all workspaces together.",
         parse=integer(1),
         rule="> 0",
-        default="83886080",
+        default="67108864",
     ),
     Variable(
         name="ARCO_INTERNAL_AUTH_MODE",

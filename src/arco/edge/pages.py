@@ -19,7 +19,7 @@ from arco.core.errors import InvalidInput
 from arco.core.limits import PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX
 from arco.core.scope import Scope
 
-ENCODED_BYTES_MAX: Final = 16 * 1024 * 1024
+ENCODED_BYTES_MAX: Final = 8 * 1024 * 1024
 """Encoded answers kept by one process."""
 
 _ENTRY_BYTES: Final = 600

@@ -4,7 +4,7 @@ Each part is bounded, resumable and safe from several processes at once; losing 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -28,6 +28,8 @@ from arco.kernel.retention.remover import Remover
 from arco.kernel.workshop import Workshop
 
 LITTER_SHOWN: Final = 200
+ROUNDS_MAX: Final = 16
+"""Rounds of collection that follow each other: about a hundred commits a second, at the default interval."""
 
 
 class Collected(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,11 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     litter: list[Removal] = []
     objects: int = 0
     bytes: int = 0
+
+    @property
+    def more(self) -> bool:
+        """True when the next round finds something at once, because this one was bounded."""
+        return self.chain.more or self.ledger.more
 
 
 class Busy(Exception):
@@ -106,6 +113,17 @@ class Upkeep:
             objects=chain.objects + (remover.removed if apply else ledger.ledger_objects + len(litter)),
             bytes=chain.bytes + remover.removed_bytes,
         )
+
+    async def rounds(self, *, apply: bool) -> AsyncIterator[Collected]:
+        """Rounds of `collect`, one after another while there is more, up to a bound.
+
+        One round can be broken off and is not long; a busy workspace makes more than that in an interval.
+        """
+        for _ in range(ROUNDS_MAX):
+            done = await self.collect(apply=apply)
+            yield done
+            if not (apply and done.more):
+                return
 
     async def reconcile(
         self, domain: str, scope: str, *, repair: bool, deep: bool = False

@@ -13,7 +13,7 @@ from arco.core.metrics import Registry
 from arco.core.scope import Scope
 from arco.edge.auth import LOCAL_TENANT, LOCAL_WORKSPACE
 from arco.kernel.antientropy import Bounds, Sweep
-from arco.kernel.chores import Busy, Collected, Upkeeps
+from arco.kernel.chores import Busy, Collected, Upkeep, Upkeeps
 from arco.kernel.compactors import Compactors
 from arco.kernel.reconcile import Report
 from arco.kernel.repair import Action
@@ -97,8 +97,7 @@ class Chores:
             status = _status(report, actions)
             now_ms = self._process.clock.steady_ms()
             self._meter.reconciled(report, actions, now_ms=now_ms, took_ms=now_ms - began_ms)
-            began_ms = now_ms
-            done = await upkeep.collect(apply=enforce)
+            return await self._collect(upkeep, apply=enforce)
         except Busy:
             status = "busy"
             return 0
@@ -107,8 +106,15 @@ class Chores:
             raise
         finally:
             self._meter.ran(self._mode, self._scope, status)
-        self._meter.collected(done, self._process.clock.steady_ms() - began_ms, applied=enforce)
-        return done.objects if enforce else 0
+
+    async def _collect(self, upkeep: Upkeep, *, apply: bool) -> int:
+        objects, clock = 0, self._process.clock
+        began_ms = clock.steady_ms()
+        async for done in upkeep.rounds(apply=apply):
+            self._meter.collected(done, clock.steady_ms() - began_ms, applied=apply)
+            began_ms = clock.steady_ms()
+            objects += done.objects
+        return objects if apply else 0
 
 
 def _status(report: Report, actions: Sequence[Action] | None) -> str:

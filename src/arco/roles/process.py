@@ -47,7 +47,7 @@ from arco.storage.port import ObjectStore, ReadRefused, StorageUnavailable
 from arco.storage.scoped import RoleStore, TenantStore
 
 OFFLOAD_THREADS: Final = 2
-CACHE_BYTES: Final = 80 * 1024 * 1024
+CACHE_BYTES: Final = 64 * 1024 * 1024
 """Decoded segments, pages and deltas of all scopes; `ARCO_CACHE_BYTES`. With everything else an api that does all there
 is stays below 300 MB (docs/reliability.md)."""
 

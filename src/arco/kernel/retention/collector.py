@@ -51,6 +51,11 @@ class Collection(msgspec.Struct, kw_only=True):
     removals: list[plan.Removal] = []
     issues: list[str] = []
 
+    @property
+    def more(self) -> bool:
+        """True when versions are due that this run had no room for."""
+        return self.applied and self.outcome == "completed" and self.due > BATCH * BATCHES_PER_RUN
+
     def note(self, reason: str, keys: Sequence[str]) -> None:
         """Remember what goes and why, up to a number worth showing."""
         room = _SHOWN - len(self.removals)

@@ -36,6 +36,8 @@ class Forgetting(msgspec.Struct, kw_only=True):
 
     ledger_objects: int = 0
     outcomes: int = 0
+    more: bool = False
+    """True when the bound of a run was reached: the next one finds something at once."""
     removals: list[Removal] = []
 
 
@@ -57,7 +59,9 @@ class LedgerCollector:
         snapshot = ChainSnapshot(await self._shop.state_of(head), self._shop.loader)
         bounds = [await self._walker.decided_below(domain) for domain in sorted(self._shop.ledger_domains)]
         for domain, decided in zip(sorted(self._shop.ledger_domains), bounds, strict=True):
-            for info in await self._due(snapshot, domain, decided, now_ms):
+            due = await self._due(snapshot, domain, decided, now_ms)
+            report.more = report.more or len(due) == LEDGER_OBJECTS_PER_RUN
+            for info in due:
                 report.removals.append(Removal(info.key, "decided, and its retention is over", info.size_bytes))
         report.ledger_objects = len(report.removals)
         if not apply:
