@@ -1,7 +1,7 @@
 """A short, seeded piece of what `nox -s fuzz` does at length."""
 
 import pytest
-from tests.fuzz import raw, schema
+from tests.fuzz import messages, raw, schema
 from tests.process.servers import serving
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -18,3 +18,8 @@ def test_raw_bytes_get_at_most_one_answer_each_and_never_a_5xx():
         found = raw.fuzz(server.ports["api"], 600, raw.SEED)
         assert server.process.poll() is None, "the server is still there"
     assert found[400] > 200 and found[200] > 5
+
+
+async def test_messages_that_are_drawn_and_damaged_are_refused_or_done():
+    found = await messages.fuzz(400, messages.SEED)
+    assert found[400] > 100 and set(found) <= {200, 400, 404, 409, 422, 501}

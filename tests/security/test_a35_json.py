@@ -8,7 +8,7 @@ import pytest
 from tests.http.world import a_world
 
 from arco.core.errors import InvalidInput
-from arco.edge.codec import decode_bytes
+from arco.edge.codec import check_json, decode_bytes
 from arco.edge.endpoint import Endpoint
 
 M = 2 * 1024 * 1024 - 64
@@ -106,6 +106,21 @@ async def test_a35_no_key_of_a_call_to_the_compactor_is_given_twice(name: str):
         answer = await client.post("/internal/sync-compact", content=TWICE_IN_CALLS[name].encode())
         assert (answer.status_code, answer.json()["error"]) == (400, "validation_error")
         assert "is given twice" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("escaped", [b'"\\ud800"', b'"\\uDFFF a"', b'"\\ud83d\\ud83d"', b'{"\\ud800":1}'])
+@pytest.mark.parametrize("route", ["applyCatalogDdl", "commitRootTransaction", "getCatalogTransaction"])
+async def test_a35_half_a_character_is_no_text_of_a_message_either(escaped: bytes, route: str):
+    async with a_world() as world, world.client() as api:
+        for name in (b"ddl", b"mutations", b"txId", b"tx_id"):
+            body = b'{"' + name + b'":' + escaped + b"}"
+            headers = {"content-type": "application/json", "idempotency-key": "k"}
+            answer = await api.post(f"/transactions/{route}", content=body, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (400, "BAD_REQUEST")
+
+
+def test_a35_a_whole_pair_is_a_character():
+    check_json(b'{"name":"\\ud83e\\udd86"}')
 
 
 class Anything(msgspec.Struct):

@@ -6,9 +6,11 @@ sandbox child alone, and whatever becomes of that child, the next query is answe
 
 import ast
 import random
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +26,7 @@ from arco.core.paths import Key
 from arco.core.scope import Scope
 from arco.query.service import Ask
 from arco.query.wire import QueryLimits
+from arco.routes.wire.controlplane import PACKAGE, message_class
 from arco.storage.port import Matches
 
 MUTANTS = 60
@@ -185,6 +188,57 @@ async def test_a39_a_bomb_in_the_ledger_is_quarantined_and_the_head_stays(name: 
             assert (await client.post("/internal/sync-compact", json=call)).status_code == 400
         assert await heads(world) == {}
         assert await world.in_scope().get(paths.quarantined("catalog", f"{EVENT_ID}.json")) is not None
+
+
+def fields(message: str, *names: str) -> list[Any]:
+    """The fields that lead from a message into what is inside of it."""
+    kind, found = message_class(message).DESCRIPTOR, []
+    for name in names:
+        found.append(kind.fields_by_name[name])
+        kind = found[-1].message_type
+    return found
+
+
+def varint(number: int) -> bytes:
+    parts = []
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*parts, number])
+
+
+def nested(path: list[Any], count: int) -> bytes:
+    """A message that holds `count` empty ones at the end of a path."""
+    body = (varint(path[-1].number << 3 | 2) + b"\0") * count
+    for field in reversed(path[:-1]):
+        body = varint(field.number << 3 | 2) + varint(len(body)) + body
+    return body
+
+
+MESSAGES = [
+    ("applyCatalogDdl", "ApplyCatalogDdlRequest", ("ddl", "batch", "operations")),
+    ("applyCatalogDdl", "ApplyCatalogDdlRequest", ("ddl", "register_table", "columns")),
+    ("applyCatalogDdl", "ApplyCatalogDdlRequest", ("ddl", "add_edges", "edges")),
+    ("commitRootTransaction", "CommitRootTransactionRequest", ("mutations",)),
+    ("commitRootTransaction", "CommitRootTransactionRequest", ("mutations", "catalog", "register_table", "columns")),
+]
+
+
+@pytest.mark.parametrize(("route", "name", "path"), MESSAGES, ids=[path[-1] for _, _, path in MESSAGES])
+async def test_a39_a_message_of_half_a_million_of_nothing_costs_nothing(route: str, name: str, path: tuple[str, ...]):
+    body = nested(fields(name, *path), 340_000)
+    headers = {"content-type": f"application/x-protobuf; proto={PACKAGE}.{name}", "idempotency-key": "k"}
+    async with a_world() as world, world.client() as api:
+        await api.post(
+            f"/transactions/{route}", content=b"", headers=headers
+        )  # what is loaded with the first is loaded
+        spent = []
+        for _ in range(3):
+            began = time.process_time()
+            answer = await api.post(f"/transactions/{route}", content=body, headers=headers)
+            spent.append(time.process_time() - began)
+            assert (answer.status_code, answer.json()["code"]) == (400, "BAD_REQUEST")
+    assert min(spent) < 0.3
 
 
 OPENERS = {"ParquetFile", "ParquetDataset", "FileSystemDatasetFactory", "read_table", "open_stream"}

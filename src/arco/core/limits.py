@@ -159,6 +159,9 @@ TRANSACTION_BODY_BYTES_MAX: Final = 1024 * 1024
 TRANSACTION_MUTATIONS_MAX: Final = 500
 """Changes of one transaction: with their events well below what one unit folds in one go."""
 
+TRANSACTION_PARTS_MAX: Final = 50_000
+"""Columns and edges of one transaction: two bytes can stand for one, and each costs the event loop microseconds."""
+
 TRANSACTION_HOLDS_MAX: Final = 20_000
 """Keys one transaction across chains may hold: they are looked at by every other write meanwhile."""
 

@@ -30,6 +30,7 @@ _JSON: Final = "application/json"
 _DECODERS: Final[dict[Any, msgspec.json.Decoder[Any]]] = {}  # one for each body type: as many as endpoints
 _NOT_JSON: Final = "The body must be one valid JSON document in UTF-8"
 _ENCODER: Final = msgspec.json.Encoder()
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _BYTE: Final = re.compile(r"\(byte ([0-9]+)\)")
 _BRACKETS: Final = bytes.maketrans(b"[]", b"{}")
 _NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -69,6 +70,9 @@ def check_json(body: bytes) -> None:
         _check_shape(body)
     try:
         json.loads(body.decode(), object_pairs_hook=_unique, parse_int=_ignored, parse_float=_ignored)
+        if _SURROGATE.search(body):
+            # Half of a pair is no character, and no answer could repeat it; this decoder is particular about it.
+            msgspec.json.decode(body)
     except _DuplicateKey as error:
         quoted = json.dumps(error.key[:100])
         raise MalformedBody(f"The key {quoted} is given twice in one object") from None
@@ -76,7 +80,7 @@ def check_json(body: bytes) -> None:
         if not body.strip():
             raise MalformedBody("The body must be a JSON object; it is empty") from None
         raise MalformedBody(f"{_NOT_JSON}; line {error.lineno}, column {error.colno} is not") from None
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, msgspec.DecodeError):
         raise MalformedBody(_NOT_JSON) from None
 
 

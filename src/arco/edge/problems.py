@@ -143,7 +143,8 @@ def problem(fact: BaseException, request_id: str | None = None) -> Problem:
     retry_after = details.pop("retry_after_s", None)
     view = ProblemView(
         code=getattr(fact, "code", None) or entry.code,
-        message=entry.text or _message(fact),
+        # What callers send is repeated to them: half a character in it must not cost them the answer.
+        message=(entry.text or _message(fact)).encode("utf-8", "replace").decode(),
         error=entry.error,
         request_id=request_id or None,
         details=(details or None) if entry.status != _UNKNOWN.status else None,

@@ -1,11 +1,12 @@
 """From messages to what the domain is asked for. Errors name the field as the contract spells it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import UNSET
 
 from arco.core.errors import InvalidInput
+from arco.core.limits import TRANSACTION_MUTATIONS_MAX, TRANSACTION_PARTS_MAX
 from arco.domains.lineage.rules import DEFAULT_EDGE_TYPE, NewEdge
 from arco.domains.transactions.operations import (
     AddEdges,
@@ -27,6 +28,7 @@ def operations_of(ddl: Any, field: str = "ddl") -> list[Operation]:
     kind = ddl.WhichOneof("operation")
     if kind is None:
         raise InvalidInput(f"{field} is required: one operation, for instance create_catalog")
+    _check_size(ddl.batch.operations if kind == "batch" else [ddl], field)
     if kind != "batch":
         return [_operation(ddl, kind)]
     if not ddl.batch.operations:
@@ -41,6 +43,15 @@ def operations_of(ddl: Any, field: str = "ddl") -> list[Operation]:
         except InvalidInput as error:
             raise InvalidInput(f"operations[{index}]: {error.message}", mutation=index) from error
     return found
+
+
+def _check_size(operations: Sequence[Any], field: str) -> None:
+    """Count before anything is looked at: a message of a megabyte may hold half a million of nothing."""
+    if len(operations) > TRANSACTION_MUTATIONS_MAX:
+        raise InvalidInput(f"batch.operations must hold 1 to {TRANSACTION_MUTATIONS_MAX} operations")
+    parts = sum(len(each.register_table.columns) + len(each.add_edges.edges) for each in operations)
+    if parts > TRANSACTION_PARTS_MAX:
+        raise InvalidInput(f"{field} holds {parts} columns and edges, more than the limit of {TRANSACTION_PARTS_MAX}")
 
 
 def _operation(ddl: Any, kind: str) -> Operation:
