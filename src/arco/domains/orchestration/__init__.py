@@ -1,0 +1,1 @@
+"""Orchestration: runs of asset graphs, planned here and executed by external workers (orchestration.md)."""
