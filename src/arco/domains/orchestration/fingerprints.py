@@ -1,4 +1,4 @@
-"""What makes two requests the same request (orchestration.md 1.8). Pure: compact JSON in a fixed order, then SHA-256."""
+"""What makes two requests the same request (orchestration.md 1.8): SHA-256 of compact JSON in a fixed order. Pure."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -112,11 +112,8 @@ def _as_strings(key: str) -> str:
     """The key with its times and dates as text, as clients wrote them before they had tags of their own."""
     parts = dict(pair.split("=", 1) for pair in key.split(",") if pair)
     typed = parse_partition_key(key)
-    plain = {
-        name: parts[name].partition(":")[2] if parts[name][:2] in ("d:", "t:") else value
-        for name, value in typed.items()
-    }
-    return partition_key(plain)
+    times = {name: text.partition(":")[2] for name, text in parts.items() if text[:2] in ("d:", "t:")}
+    return partition_key({**typed, **times})
 
 
 def _pair_order(pair: Mapping[str, str]) -> tuple[str, str]:

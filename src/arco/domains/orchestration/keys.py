@@ -1,4 +1,4 @@
-"""Identifiers that are derived, never drawn: asset keys, dispatch and attempt ids, queue names, timers (orchestration.md 1).
+"""Identifiers that are derived, never drawn: assets, dispatches, attempts, queue names, timers (orchestration.md 1).
 
 Whoever derives one of them gets the same text, so a repeated step repeats a name and is recognised. Pure.
 """
@@ -27,9 +27,7 @@ def asset_key(text: str) -> str:
     namespace, separator, name = text.partition("/" if "/" in text else ".")
     segments = [namespace, *name.split(".")]
     if not separator or not all(_SEGMENT.match(segment) for segment in segments):
-        raise InvalidInput(
-            f"{text!r} is no asset key: write namespace.name in lower case, each part a letter and then letters, digits or _"
-        )
+        raise InvalidInput(f"{text!r} is no asset key: write namespace.name, each part a-z and then a-z, 0-9 or _")
     return ".".join(segments)
 
 

@@ -3,14 +3,14 @@
 import base64
 import re
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 from arco.core.canonical_json import sha256_hex
 from arco.core.errors import InvalidInput
 
 Value = str | int | bool | date | datetime | None
-"""The value of one dimension; a `datetime` is naive and means UTC."""
+"""The value of one dimension; a `datetime` has a zone, and comes back in UTC."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*\Z")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}\Z")
@@ -61,7 +61,9 @@ def _tagged(name: str, value: Value) -> str:
                 raise InvalidInput(f"partition key: {name} does not fit 64 bits")
             return f"i:{value}"
         case datetime():
-            return f"t:{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond:06d}Z"
+            if value.tzinfo is None:
+                raise InvalidInput(f"partition key: the time {name} needs a zone")
+            return f"t:{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
         case date():
             return f"d:{value.isoformat()}"
         case str():
@@ -106,7 +108,7 @@ def _date(text: str) -> Value:
 def _timestamp(text: str) -> Value:
     if not _TIMESTAMP.match(text) or int(text[:4]) < _FIRST_YEAR:
         raise ValueError("not a time YYYY-MM-DDTHH:MM:SS.ffffffZ from 1970 on")
-    return datetime.fromisoformat(text[:-1])
+    return datetime.fromisoformat(text)
 
 
 def _null(text: str) -> Value:
