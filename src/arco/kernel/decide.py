@@ -147,6 +147,7 @@ def _decided(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms
     outcome = Outcome(
         unit_id=unit.unit_id,
         status="accepted",
+        details=dict(decision.details),
         subject=decision.subject,
         manifest_id=context.manifest_id,
         snapshot_version=context.snapshot_version + (1 if decision.subject else 0),
@@ -169,6 +170,7 @@ def _folded(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms)
     )
     subject: Subject | None = None
     also: list[Subject] = []
+    details: dict[str, str] = {}
     for index, event in enumerate(unit.events):
         domain = domains.get(event.event_type)
         try:
@@ -187,8 +189,9 @@ def _folded(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms)
             named = len(unit.events) > 1 and fold_context.fold_version >= _NAMES_EVENTS
             return _at_event(decision, index) if named else decision
         also.extend((*decision.also, *((decision.subject,) if decision.subject else ())))
+        details.update(decision.details)
         subject = decision.subject or subject
-    return Accepted(subject, tuple(also))
+    return Accepted(subject, tuple(also), details)
 
 
 def _at_event(no: Rejected, index: int) -> Rejected:

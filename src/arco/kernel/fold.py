@@ -99,11 +99,13 @@ class Subject(msgspec.Struct, frozen=True, omit_defaults=True):
 class Accepted(msgspec.Struct, frozen=True):
     """The event is a fact. `subject` None means it changed nothing and leaves no trace in history.
 
-    `also` are further things it changed: their histories show it, the workspace's shows the subject.
+    `also` are further things it changed: their histories show it, the workspace's shows the subject. `details` are for
+    the caller: what the answer to it says besides yes.
     """
 
     subject: Subject | None = None
     also: tuple[Subject, ...] = ()
+    details: Mapping[str, str] = {}
 
 
 class Rejected(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from arco.core.errors import InvalidInput
 from arco.domains.orchestration import keys
 
-NAMES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), min_size=1)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 
 
 def test_the_vectors_of_the_contract() -> None:
