@@ -1,6 +1,6 @@
 """Events of a run, told one after the other to a fold over dicts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -60,7 +60,7 @@ class Story:
 
     # --- shorthands ---------------------------------------------------------------------------------------------------
 
-    def run_of(self, plan: dict[str, Sequence[str]], run_id: str = RUN, **settings: Any) -> None:
+    def run_of(self, plan: Mapping[str, Sequence[str]], run_id: str = RUN, **settings: Any) -> None:
         self.tell("RunTriggered", run_id=run_id, plan_id="P", trigger={"type": "manual", "user_id": "u"})
         tasks = [{"key": key, "depends_on": list(ups), "asset_key": key, **settings} for key, ups in plan.items()]
         self.tell("PlanCreated", run_id=run_id, plan_id="P", tasks=tasks)
@@ -82,7 +82,7 @@ class Story:
     def finish(self, task: str, outcome: str = "succeeded", attempt: int = 1, **data: Any) -> Decision:
         return self.tell("TaskCompletionRecorded", **of(task, attempt), worker_id="w", outcome=outcome, **data)
 
-    def through(self, task: str, outcome: str = "succeeded", attempt: int = 1, **data: Any) -> Decision:
+    def through(self, task: str, outcome: str = "succeeded", attempt: int = 1, **data: object) -> Decision:
         self.dispatch(task, attempt)
         self.start(task, attempt)
         return self.finish(task, outcome, attempt, **data)

@@ -155,7 +155,7 @@ def test_19_20_whether_it_is_tried_again_is_for_the_error_to_say(
     story: Story, error: dict[str, Any] | None, state: str
 ) -> None:
     story.run_of({"a.a": []})
-    story.through("a.a", "failed", **({"error": error} if error else {}))
+    story.through("a.a", "failed", 1, error=error)
     assert story.states == {"a.a": state}
 
 
@@ -355,7 +355,7 @@ def test_priority_comes_before_age_in_the_agenda(story: Story) -> None:
     story.tell("RunTriggered", run_id=RUN, plan_id="P")
     tasks = [{"key": f"a.t{number}", "priority": priority} for number, priority in enumerate((0, -5, 7, 1_000))]
     story.tell("PlanCreated", run_id=RUN, plan_id="P", tasks=tasks)
-    places = [place_of_task(story.task(task["key"])) for task in tasks]
+    places = [place_of_task(story.task(f"a.t{number}")) for number in range(4)]
     order = sorted((place.due, place.task_key) for place in places if place is not None)
     assert [key for _, key in order] == ["a.t3", "a.t2", "a.t0", "a.t1"]
 
