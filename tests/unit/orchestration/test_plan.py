@@ -172,7 +172,7 @@ def test_59_everything_wrong_with_a_manifest_is_said_at_once() -> None:
             {"id": "s", "cron": "* * * * *", "assets": []},
         ],
     )
-    text = "\n".join(problems_of(wrong))
+    text = "\n".join(problems_of(wrong, ["UTC"]))
     for part in (
         "manifestVersion is empty",
         "a.a is assets[0] already",
@@ -189,8 +189,8 @@ def test_59_everything_wrong_with_a_manifest_is_said_at_once() -> None:
         "schedules[1].id: s is there twice",
     ):
         assert part in text, part
-    assert problems_of(manifest(asset("a.a"), asset("b.b", ["a.a"]))) == []
-    assert problems_of(manifest()) == ["assets is empty: deploy at least one"]
+    assert problems_of(manifest(asset("a.a"), asset("b.b", ["a.a"])), ["UTC"]) == []
+    assert problems_of(manifest(), []) == ["assets is empty: deploy at least one"]
 
 
 def test_planning_grows_with_the_tasks_and_no_faster() -> None:

@@ -7,8 +7,17 @@ from arco.core import instant
 from arco.core.ids import is_ulid, ulid_ms
 from arco.core.scope import Scope
 from arco.domains.orchestration import events
+from arco.domains.orchestration.automation_events import (
+    BackfillChunkPlanned,
+    BackfillCreated,
+    BackfillStateChanged,
+    ScheduleDefinitionUpserted,
+    ScheduleTicked,
+    SensorEvaluated,
+)
+from arco.domains.orchestration.automation_rows import AUTOMATION
 from arco.domains.orchestration.events import EVENT_TYPES, decoded
-from arco.domains.orchestration.fold import attempts, dispatch, runs, timers
+from arco.domains.orchestration.fold import attempts, automation, dispatch, runs, timers
 from arco.domains.orchestration.fold.board import Moment
 from arco.domains.orchestration.keys import run_id_of_key
 from arco.domains.orchestration.rows import ALL, ORCHESTRATION
@@ -30,6 +39,10 @@ _FOLDS: Final[dict[type[Any], Callable[[View, Any, Moment], Decision]]] = {
     events.TimerRequested: timers.requested,
     events.TimerEnqueued: timers.enqueued,
     events.TimerFired: timers.fired,
+    ScheduleDefinitionUpserted: automation.schedule_defined,
+    SensorEvaluated: automation.sensor_evaluated,
+    BackfillCreated: automation.backfill_created,
+    BackfillStateChanged: automation.backfill_changed,
 }
 
 
@@ -41,7 +54,7 @@ class OrchestrationDomain:
 
     name: Final = ORCHESTRATION
     event_types: Final = EVENT_TYPES
-    tables: Final[tuple[TableSpec[Any], ...]] = ALL
+    tables: Final[tuple[TableSpec[Any], ...]] = (*ALL, *AUTOMATION)
 
     def __init__(self, scope: Scope, secret: bytes = b"") -> None:
         self._scope = scope
@@ -52,12 +65,20 @@ class OrchestrationDomain:
         data = decoded(event)
         try:
             moment = self._moment(event)
-            if isinstance(data, events.RunRequested):
-                scope = (self._scope.tenant, self._scope.workspace)
-                return runs.requested(view, data, moment, run_id_of_key(self._secret, scope, data.run_key))
+            match data:
+                case events.RunRequested():
+                    return runs.requested(view, data, moment, self._run_id(data.run_key))
+                case ScheduleTicked():
+                    run_id = None if data.run_key is None else self._run_id(data.run_key)
+                    return automation.schedule_ticked(view, data, moment, run_id)
+                case BackfillChunkPlanned():
+                    return automation.chunk_planned(view, data, moment, self._run_id(data.run_key))
             return _FOLDS[type(data)](view, data, moment)
         except ValueError as error:  # a time that is none
             raise InvalidEvent(f"{event.event_type}: {error}") from error
+
+    def _run_id(self, run_key: str) -> str:
+        return run_id_of_key(self._secret, (self._scope.tenant, self._scope.workspace), run_key)
 
     def _moment(self, event: Envelope) -> Moment:
         at_ms = instant.parse_ms(event.occurred_at)

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from arco.domains.orchestration.automation_events import AUTOMATION_EVENTS
 from arco.kernel.envelope import Envelope
 from arco.kernel.fold import InvalidEvent, UnsupportedEvent
 
@@ -205,23 +206,6 @@ class RunRequested(_Event, tag="run_requested", frozen=True, kw_only=True):
     code_version: str | None = None
 
 
-Event = (
-    RunTriggered
-    | PlanCreated
-    | RunCancelRequested
-    | TaskStarted
-    | TaskHeartbeat
-    | TaskFinished
-    | TaskCompletionRecorded
-    | TaskOutputVisibilityChanged
-    | DispatchRequested
-    | DispatchEnqueued
-    | TimerRequested
-    | TimerEnqueued
-    | TimerFired
-    | RunRequested
-)
-
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "RunTriggered": msgspec.json.Decoder(RunTriggered),
     "PlanCreated": msgspec.json.Decoder(PlanCreated),
@@ -237,17 +221,18 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "TimerEnqueued": msgspec.json.Decoder(TimerEnqueued),
     "TimerFired": msgspec.json.Decoder(TimerFired),
     "RunRequested": msgspec.json.Decoder(RunRequested),
+    **{name: msgspec.json.Decoder(kind) for name, kind in AUTOMATION_EVENTS.items()},
 }
 EVENT_TYPES: Final = frozenset(_DECODERS)
 
 
-def decoded(event: Envelope) -> Event:
+def decoded(event: Envelope) -> msgspec.Struct:
     """The event's payload. Raises `UnsupportedEvent` for a version or type of a newer build, `InvalidEvent`."""
     decoder = _DECODERS.get(event.event_type)
     if decoder is None or event.event_version != EVENT_VERSION:
         raise UnsupportedEvent(f"{event.event_type} version {event.event_version} is not known to this build")
     try:
-        found: Event = decoder.decode(event.payload)
+        found: msgspec.Struct = decoder.decode(event.payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(f"{event.event_type}: {error}") from error
     return found

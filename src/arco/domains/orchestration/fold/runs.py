@@ -7,6 +7,7 @@ import msgspec
 from arco.domains.orchestration.agenda import RUN_TERMINAL, TERMINAL
 from arco.domains.orchestration.events import PlanCreated, RunCancelRequested, RunRequested, RunTriggered, TaskDef
 from arco.domains.orchestration.fold import refusals
+from arco.domains.orchestration.fold.automation import is_stale
 from arco.domains.orchestration.fold.board import Moment, bear, put_run, put_task, run_of
 from arco.domains.orchestration.fold.ending import count_ended, ended_run
 from arco.domains.orchestration.keys import dispatch_id
@@ -120,6 +121,9 @@ def cancelled(view: View, event: RunCancelRequested, moment: Moment) -> Decision
 
 def requested(view: View, event: RunRequested, moment: Moment, run_id: str) -> Decision:
     """Automation wants a run under a key: the first request has it, another one with the same key is on record."""
+    source = msgspec.json.decode(event.trigger_source_ref)
+    if isinstance(source, dict) and source.get("type") == "sensor" and is_stale(view, str(source.get("eval_id"))):
+        return refusals.moot("the sensor's look it comes from was too late")
     known = view.get(RUN_KEYS, (event.run_key,))
     if known is None:
         view.put(RUN_KEYS, _key_row(event.run_key, run_id, event.request_fingerprint, moment, event.code_version))

@@ -4,9 +4,8 @@
 does without a setting is the plan's business, and may change without a deployment.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, Literal
-from zoneinfo import available_timezones
 
 import msgspec
 
@@ -118,8 +117,8 @@ class Manifest(_Camel, frozen=True):
     metadata: dict[str, Any] = {}
 
 
-def problems_of(manifest: Manifest) -> list[str]:
-    """Everything that is wrong with a manifest, each with the place and what to do."""
+def problems_of(manifest: Manifest, zones: Collection[str]) -> list[str]:
+    """Everything that is wrong with a manifest, each with the place and what to do; `zones`: the time zones there are."""
     found = [f"{name} is empty" for name in ("manifestVersion", "codeVersionId") if not _field(manifest, name)]
     if not manifest.assets:
         found.append("assets is empty: deploy at least one")
@@ -137,7 +136,7 @@ def problems_of(manifest: Manifest) -> list[str]:
         found.extend(f"{where} ({key}).{problem}" for problem in _of_asset(asset))
     found.extend(_ids(manifest.assets))
     found.extend(_unknown_upstreams(manifest, keys))
-    found.extend(_of_schedules(manifest, keys))
+    found.extend(_of_schedules(manifest, keys, zones))
     return found
 
 
@@ -205,7 +204,7 @@ def _unknown_upstreams(manifest: Manifest, keys: dict[str, int]) -> Iterator[str
                 yield f"{where}: {upstream} is not among the assets of this manifest"
 
 
-def _of_schedules(manifest: Manifest, keys: dict[str, int]) -> Iterator[str]:
+def _of_schedules(manifest: Manifest, keys: dict[str, int], zones: Collection[str]) -> Iterator[str]:
     seen: set[str] = set()
     for index, schedule in enumerate(manifest.schedules):
         where = f"schedules[{index}]"
@@ -216,7 +215,7 @@ def _of_schedules(manifest: Manifest, keys: dict[str, int]) -> Iterator[str]:
         seen.add(schedule.id)
         if len(schedule.cron.split()) not in _CRON_FIELDS:
             yield f"{where}.cron needs 5 fields, or 6 with seconds first"
-        if schedule.timezone not in available_timezones():
+        if schedule.timezone not in zones:
             yield f"{where}.timezone: {schedule.timezone} is no IANA time zone"
         for text in schedule.assets:
             try:
