@@ -369,3 +369,34 @@ def test_every_permutation_of_a_fan_in_ends_alike() -> None:
             story.through(key)
         ends.add((story.states["d.d"], story.task("d.d").deps_satisfied_count))
     assert ends == {("READY", 3)}
+
+
+def test_no_more_attempts_than_there_are_slots(story: Story) -> None:
+    story.run_of({"a.a": [], "b.b": [], "c.c": []}, concurrency_key="warehouse")
+    accepted(story.tell("ConcurrencyLimitSet", concurrency_key="warehouse", slots=1))
+    accepted(story.dispatch("a.a"))
+    accepted(story.dispatch("a.a"))
+    no = refused(story.dispatch("b.b"), "concurrency_limit")
+    assert no.details == {"concurrency_key": "warehouse"}
+    assert story.states["b.b"] == "READY"
+    story.start("a.a")
+    refused(story.dispatch("b.b"), "concurrency_limit")
+    story.finish("a.a", "failed")
+    accepted(story.dispatch("b.b"))
+    accepted(story.tell("ConcurrencyLimitSet", concurrency_key="*", slots=1))
+    accepted(story.tell("ConcurrencyLimitSet", concurrency_key="warehouse"))
+    refused(story.dispatch("c.c"), "concurrency_limit")
+    accepted(story.tell("ConcurrencyLimitSet", concurrency_key="*"))
+    accepted(story.dispatch("c.c"))
+
+
+def test_a_paused_workspace_finishes_what_runs_and_begins_nothing(story: Story) -> None:
+    story.run_of({"a.a": [], "b.b": ["a.a"]})
+    story.dispatch("a.a")
+    accepted(story.tell("WorkspacePauseChanged", paused=True, changed_by="u"))
+    accepted(story.start("a.a"))
+    accepted(story.finish("a.a"))
+    assert story.states["b.b"] == "READY"
+    refused(story.dispatch("b.b"), "workspace_paused")
+    accepted(story.tell("WorkspacePauseChanged", paused=False, changed_by="u"))
+    accepted(story.dispatch("b.b"))

@@ -17,7 +17,7 @@ from arco.domains.orchestration.automation_events import (
 )
 from arco.domains.orchestration.automation_rows import AUTOMATION
 from arco.domains.orchestration.events import EVENT_TYPES, decoded
-from arco.domains.orchestration.fold import attempts, automation, dispatch, runs, timers
+from arco.domains.orchestration.fold import attempts, automation, dispatch, runs, settings, timers
 from arco.domains.orchestration.fold.board import Moment
 from arco.domains.orchestration.keys import run_id_of_key
 from arco.domains.orchestration.rows import ALL, ORCHESTRATION
@@ -39,6 +39,8 @@ _FOLDS: Final[dict[type[Any], Callable[[View, Any, Moment], Decision]]] = {
     events.TimerRequested: timers.requested,
     events.TimerEnqueued: timers.enqueued,
     events.TimerFired: timers.fired,
+    events.ConcurrencyLimitSet: settings.limit_set,
+    events.WorkspacePauseChanged: settings.pause_changed,
     ScheduleDefinitionUpserted: automation.schedule_defined,
     SensorEvaluated: automation.sensor_evaluated,
     BackfillCreated: automation.backfill_created,

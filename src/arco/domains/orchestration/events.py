@@ -206,6 +206,21 @@ class RunRequested(_Event, tag="run_requested", frozen=True, kw_only=True):
     code_version: str | None = None
 
 
+class ConcurrencyLimitSet(_Event, tag="concurrency_limit_set", frozen=True, kw_only=True):
+    """At most so many attempts that name a key are on their way or running at once; `*` is the workspace. (Ours.)"""
+
+    concurrency_key: str
+    slots: int | None = None
+
+
+class WorkspacePauseChanged(_Event, tag="workspace_pause_changed", frozen=True, kw_only=True):
+    """Nothing new is dispatched from now on, or again it is. (Ours.)"""
+
+    paused: bool
+    reason: str | None = None
+    changed_by: str
+
+
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "RunTriggered": msgspec.json.Decoder(RunTriggered),
     "PlanCreated": msgspec.json.Decoder(PlanCreated),
@@ -221,6 +236,8 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "TimerEnqueued": msgspec.json.Decoder(TimerEnqueued),
     "TimerFired": msgspec.json.Decoder(TimerFired),
     "RunRequested": msgspec.json.Decoder(RunRequested),
+    "ConcurrencyLimitSet": msgspec.json.Decoder(ConcurrencyLimitSet),
+    "WorkspacePauseChanged": msgspec.json.Decoder(WorkspacePauseChanged),
     **{name: msgspec.json.Decoder(kind) for name, kind in AUTOMATION_EVENTS.items()},
 }
 EVENT_TYPES: Final = frozenset(_DECODERS)

@@ -206,6 +206,17 @@ class SlotsRow(Row, frozen=True, kw_only=True, gc=False):
     slots: Uint32 | None = None
 
 
+class WorkspaceRow(Row, frozen=True, kw_only=True, gc=False):
+    """The one row of a workspace's own settings: `key` is empty. While it is paused nothing new is dispatched."""
+
+    key: str = ""
+    paused: bool = False
+    paused_by: str | None = None
+    pause_reason: str | None = None
+    changed_at: int | None = None
+    row_version: str
+
+
 RUNS: Final = TableSpec("runs", RunRow, key=("born",), domain=ORCHESTRATION, private=_PRIVATE)
 TASKS: Final = TableSpec("tasks", TaskRow, key=("born", "task_key"), domain=ORCHESTRATION, private=_PRIVATE)
 DEPENDENCIES: Final = TableSpec(
@@ -215,7 +226,7 @@ DEPENDENCIES: Final = TableSpec(
     domain=ORCHESTRATION,
     private=_PRIVATE,
 )
-OUTBOX: Final = TableSpec("dispatch_outbox", OutboxRow, key=("dispatch_id",), domain=ORCHESTRATION)
+OUTBOX: Final = TableSpec("dispatch_outbox", OutboxRow, key=("run_id", "task_key", "attempt"), domain=ORCHESTRATION)
 TIMERS: Final = TableSpec("timers", TimerRow, key=("timer_id",), domain=ORCHESTRATION)
 PARTITIONS: Final = TableSpec(
     "partition_status", PartitionStatusRow, key=("asset_key", "partition_key"), domain=ORCHESTRATION
@@ -227,6 +238,7 @@ RUN_KEY_CONFLICTS: Final = TableSpec(
 RUN_BIRTHS: Final = TableSpec("run_births", RunBirthRow, key=("run_id",), domain=ORCHESTRATION)
 AGENDA: Final = TableSpec("agenda", AgendaRow, key=("lane", "group", "due", "born", "task_key"), domain=ORCHESTRATION)
 SLOTS: Final = TableSpec("concurrency_slots", SlotsRow, key=("concurrency_key",), domain=ORCHESTRATION)
+WORKSPACE: Final = TableSpec("workspace_settings", WorkspaceRow, key=("key",), domain=ORCHESTRATION)
 
 ALL: Final[tuple[TableSpec[Any], ...]] = (
     RUNS,
@@ -240,4 +252,5 @@ ALL: Final[tuple[TableSpec[Any], ...]] = (
     RUN_BIRTHS,
     AGENDA,
     SLOTS,
+    WORKSPACE,
 )

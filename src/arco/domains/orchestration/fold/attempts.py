@@ -22,8 +22,7 @@ from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.fold.board import Moment, put_run, put_task, run_of, task_of
 from arco.domains.orchestration.fold.ending import end_task, retry_at_ms
 from arco.domains.orchestration.fold.materialized import note_attempt
-from arco.domains.orchestration.keys import dispatch_id
-from arco.domains.orchestration.rows import OUTBOX, RunRow, TaskRow
+from arco.domains.orchestration.rows import RunRow, TaskRow
 from arco.kernel.fold import Accepted, Decision, Rejected, View
 
 CANCEL: Final = "cancel"
@@ -65,7 +64,6 @@ def started(view: View, event: TaskStarted, moment: Moment) -> Decision:
         row_version=moment.version,
     )
     put_task(view, task, msgspec.structs.replace(new, due_at=_due(new)))
-    view.delete(OUTBOX, (dispatch_id(event.run_id, event.task_key, event.attempt),))
     if run is not None and run.started_at is None:
         put_run(view, run, msgspec.structs.replace(run, started_at=moment.at_ms, row_version=moment.version))
     return Accepted()
@@ -104,7 +102,6 @@ def finished(view: View, event: TaskFinished, moment: Moment) -> Decision:
     run = run_of(view, event.run_id)
     new = _succeeded(task, event, moment) if event.outcome == "succeeded" else _unsuccessful(task, event, moment, run)
     note_attempt(view, new, event, moment, run)
-    view.delete(OUTBOX, (dispatch_id(event.run_id, event.task_key, event.attempt),))
     if new.state in TERMINAL:
         end_task(view, task, new, moment)
     else:

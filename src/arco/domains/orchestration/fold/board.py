@@ -7,9 +7,10 @@ rows before and after, so that no state can be without its owner, nor a slot be 
 import msgspec
 
 from arco.core.ids import is_ulid
-from arco.domains.orchestration.agenda import holds_slots, place_of_run, place_of_task
+from arco.domains.orchestration.agenda import TERMINAL, holds_slots, place_of_run, place_of_task
 from arco.domains.orchestration.rows import (
     AGENDA,
+    OUTBOX,
     RUN_BIRTHS,
     RUNS,
     SLOTS,
@@ -75,12 +76,23 @@ def put_task(view: View, old: TaskRow | None, new: TaskRow) -> None:
     """Write a task, its place in the agenda, and the slots it holds."""
     view.put(TASKS, new)
     _move(view, None if old is None else place_of_task(old), place_of_task(new))
+    if old is not None and old.state != new.state:
+        _clear_outbox(view, new)
     held = old is not None and holds_slots(old)
     holds = holds_slots(new)
     if held != holds:
         _count(view, WORKSPACE_SLOTS, holds)
         if new.concurrency_key is not None:
             _count(view, new.concurrency_key, holds)
+
+
+def _clear_outbox(view: View, task: TaskRow) -> None:
+    """What has begun, or never will, is on its way no more; news of the queue may have come before anybody asked it."""
+    if task.state not in TERMINAL and task.state not in ("RUNNING", "RETRY_WAIT"):
+        return
+    for row in list(view.scan(OUTBOX, (task.run_id, task.task_key))):
+        if task.state in TERMINAL or row.attempt <= task.attempt:
+            view.delete(OUTBOX, OUTBOX.key_of(row))
 
 
 def _move(view: View, old: AgendaRow | None, new: AgendaRow | None) -> None:

@@ -6,6 +6,7 @@ from arco.domains.orchestration.agenda import TERMINAL
 from arco.domains.orchestration.events import DispatchEnqueued, DispatchRequested
 from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.fold.board import Moment, put_task, run_of, task_of
+from arco.domains.orchestration.fold.settings import bar_to_dispatch
 from arco.domains.orchestration.keys import DEFAULT_QUEUE, parse_dispatch_id
 from arco.domains.orchestration.rows import OUTBOX, OutboxRow, TaskRow
 from arco.kernel.fold import Accepted, Decision, View
@@ -19,11 +20,8 @@ def requested(view: View, event: DispatchRequested, moment: Moment) -> Decision:
     task = task_of(view, event.run_id, event.task_key)
     if task is None:
         return refusals.no_task(event.run_id, event.task_key)
-    outbox = view.get(OUTBOX, (event.dispatch_id,))
+    outbox = view.get(OUTBOX, (event.run_id, event.task_key, event.attempt))
     if _consumed(task, event.attempt):
-        if outbox is not None:
-            view.delete(OUTBOX, (event.dispatch_id,))
-            return Accepted()
         return refusals.moot(f"attempt {event.attempt} of {event.task_key} needs no dispatch: it is {task.state}")
     run = run_of(view, event.run_id)
     if run is not None and run.cancel_requested:
@@ -32,6 +30,8 @@ def requested(view: View, event: DispatchRequested, moment: Moment) -> Decision:
         return refusals.moot(f"{event.task_key} has {task.max_attempts} attempts, {event.attempt} was asked for")
     if task.state == "BLOCKED":
         return refusals.moot(f"{event.task_key} waits for other tasks")
+    if (barred := bar_to_dispatch(view, task)) is not None:
+        return barred
     attempt_id = (outbox.attempt_id if outbox is not None else "") or event.attempt_id
     view.put(OUTBOX, _wanted(outbox, event, attempt_id, moment))
     new = msgspec.structs.replace(
@@ -54,11 +54,9 @@ def enqueued(view: View, event: DispatchEnqueued, moment: Moment) -> Decision:
         return refusals.moot(f"{event.dispatch_id} names no attempt")
     run_id, task_key, attempt = parsed or (event.run_id or "", event.task_key or "", event.attempt or 0)
     task = task_of(view, run_id, task_key)
-    outbox = view.get(OUTBOX, (event.dispatch_id,))
-    if task is not None and _consumed(task, attempt):
-        if outbox is not None:
-            view.delete(OUTBOX, (event.dispatch_id,))
+    if task is None or _consumed(task, attempt):
         return Accepted()
+    outbox = view.get(OUTBOX, (run_id, task_key, attempt))
     if outbox is not None and outbox.row_version >= moment.version:
         return Accepted()
     row = outbox or OutboxRow(
@@ -82,7 +80,7 @@ def enqueued(view: View, event: DispatchEnqueued, moment: Moment) -> Decision:
             row_version=moment.version,
         ),
     )
-    if task is not None and task.state == "DISPATCHED":
+    if task.state == "DISPATCHED":
         put_task(view, task, msgspec.structs.replace(task, due_at=moment.at_ms, row_version=moment.version))
     return Accepted()
 

@@ -10,10 +10,8 @@ from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.fold.automation import is_stale
 from arco.domains.orchestration.fold.board import Moment, bear, put_run, put_task, run_of
 from arco.domains.orchestration.fold.ending import count_ended, ended_run
-from arco.domains.orchestration.keys import dispatch_id
 from arco.domains.orchestration.rows import (
     DEPENDENCIES,
-    OUTBOX,
     RUN_KEY_CONFLICTS,
     RUN_KEYS,
     RUNS,
@@ -105,7 +103,6 @@ def cancelled(view: View, event: RunCancelRequested, moment: Moment) -> Decision
     for task in list(view.scan(TASKS, (run.born,))):
         if task.state in TERMINAL or task.state == "RUNNING":
             continue
-        view.delete(OUTBOX, (dispatch_id(task.run_id, task.task_key, task.attempt),))
         off = msgspec.structs.replace(
             task, state="CANCELLED", completed_at=moment.at_ms, retry_not_before=None, row_version=moment.version
         )

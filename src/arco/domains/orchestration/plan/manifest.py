@@ -118,7 +118,7 @@ class Manifest(_Camel, frozen=True):
 
 
 def problems_of(manifest: Manifest, zones: Collection[str]) -> list[str]:
-    """Everything that is wrong with a manifest, each with the place and what to do; `zones`: the time zones there are."""
+    """Everything that is wrong with a manifest, each with its place and what to do; `zones` are all time zones."""
     found = [f"{name} is empty" for name in ("manifestVersion", "codeVersionId") if not _field(manifest, name)]
     if not manifest.assets:
         found.append("assets is empty: deploy at least one")
