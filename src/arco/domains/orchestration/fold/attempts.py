@@ -101,7 +101,7 @@ def finished(view: View, event: TaskFinished, moment: Moment) -> Decision:
         return task
     run = run_of(view, event.run_id)
     new = _succeeded(task, event, moment) if event.outcome == "succeeded" else _unsuccessful(task, event, moment, run)
-    note_attempt(view, new, event, moment, run)
+    note_attempt(view, new, event, moment, run=run)
     if new.state in TERMINAL:
         end_task(view, task, new, moment)
     else:

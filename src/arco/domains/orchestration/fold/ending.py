@@ -7,7 +7,7 @@ import msgspec
 
 from arco.domains.orchestration.agenda import TERMINAL
 from arco.domains.orchestration.fold.board import Moment, put_run, put_task
-from arco.domains.orchestration.rows import DEPENDENCIES, RUNS, TASKS, RunRow, TaskRow
+from arco.domains.orchestration.rows import DEPENDENCIES, RUNS, TASKS, DependencyRow, RunRow, TaskRow
 from arco.kernel.fold import View
 
 RETRY_BASE_MS: Final = 30_000
@@ -37,32 +37,37 @@ def end_task(view: View, old: TaskRow, new: TaskRow, moment: Moment) -> None:
     while waiting:
         task = waiting.popleft()
         for edge in list(view.scan(DEPENDENCIES, (task.born, task.task_key))):
-            resolution = _RESOLUTIONS[task.state]
-            first = not edge.satisfied
-            view.put(
-                DEPENDENCIES,
-                msgspec.structs.replace(
-                    edge,
-                    satisfied=resolution == "SUCCESS",
-                    resolution=resolution,
-                    satisfied_at=moment.at_ms,
-                    satisfying_attempt=task.attempt if resolution == "SUCCESS" else edge.satisfying_attempt,
-                    row_version=moment.version,
-                ),
-            )
-            behind = view.get(TASKS, (task.born, edge.downstream_task_key))
-            if behind is None or behind.state in TERMINAL:
-                continue
-            if resolution == "SUCCESS":
-                if first:
-                    _release(view, behind, moment)
-                continue
-            state = "CANCELLED" if resolution == "CANCELLED" else "SKIPPED"
-            dropped = msgspec.structs.replace(behind, state=state, retry_not_before=None, row_version=moment.version)
-            put_task(view, behind, dropped)
-            ended.append(state)
-            waiting.append(dropped)
+            dropped = _pass_on(view, edge, task, moment)
+            if dropped is not None:
+                ended.append(dropped.state)
+                waiting.append(dropped)
     count_ended(view, new.born, ended, moment)
+
+
+def _pass_on(view: View, edge: DependencyRow, task: TaskRow, moment: Moment) -> TaskRow | None:
+    """Tell the task behind an edge how the one before it ended; that task, if it can never run now."""
+    resolution = _RESOLUTIONS[task.state]
+    succeeded = resolution == "SUCCESS"
+    told = msgspec.structs.replace(
+        edge,
+        satisfied=succeeded,
+        resolution=resolution,
+        satisfied_at=moment.at_ms,
+        satisfying_attempt=task.attempt if succeeded else edge.satisfying_attempt,
+        row_version=moment.version,
+    )
+    view.put(DEPENDENCIES, told)
+    behind = view.get(TASKS, (task.born, edge.downstream_task_key))
+    if behind is None or behind.state in TERMINAL:
+        return None
+    if succeeded:
+        if not edge.satisfied:
+            _release(view, behind, moment)
+        return None
+    state = "CANCELLED" if resolution == "CANCELLED" else "SKIPPED"
+    dropped = msgspec.structs.replace(behind, state=state, retry_not_before=None, row_version=moment.version)
+    put_task(view, behind, dropped)
+    return dropped
 
 
 def _release(view: View, task: TaskRow, moment: Moment) -> None:

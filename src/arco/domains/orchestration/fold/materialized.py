@@ -13,7 +13,7 @@ from arco.domains.orchestration.rows import PARTITIONS, PartitionStatusRow, RunR
 from arco.kernel.fold import View
 
 
-def note_attempt(view: View, task: TaskRow, event: TaskFinished, moment: Moment, run: RunRow | None) -> None:
+def note_attempt(view: View, task: TaskRow, event: TaskFinished, moment: Moment, *, run: RunRow | None) -> None:
     """Note how an attempt at a partition ended, and with success what it made."""
     if task.asset_key is None:
         return

@@ -123,7 +123,10 @@ def requested(view: View, event: RunRequested, moment: Moment, run_id: str) -> D
         return refusals.moot("the sensor's look it comes from was too late")
     known = view.get(RUN_KEYS, (event.run_key,))
     if known is None:
-        view.put(RUN_KEYS, _key_row(event.run_key, run_id, event.request_fingerprint, moment, event.code_version))
+        view.put(
+            RUN_KEYS,
+            _key_row(event.run_key, run_id, event.request_fingerprint, moment, code_version=event.code_version),
+        )
         return Accepted()
     if known.request_fingerprint != event.request_fingerprint:
         _conflict(view, known, event.request_fingerprint, moment)
@@ -137,7 +140,9 @@ def _claimed(view: View, event: RunTriggered, moment: Moment) -> Rejected | None
     if known is None:
         view.put(
             RUN_KEYS,
-            _key_row(event.run_key, event.run_id, event.request_fingerprint or "", moment, event.code_version),
+            _key_row(
+                event.run_key, event.run_id, event.request_fingerprint or "", moment, code_version=event.code_version
+            ),
         )
         return None
     if known.run_id == event.run_id:
@@ -146,7 +151,7 @@ def _claimed(view: View, event: RunTriggered, moment: Moment) -> Rejected | None
     return Rejected(RUN_KEY_TAKEN, f"run key {event.run_key} stands for run {known.run_id}", details, final=False)
 
 
-def _key_row(key: str, run_id: str, fingerprint: str, moment: Moment, code_version: str | None) -> RunKeyRow:
+def _key_row(key: str, run_id: str, fingerprint: str, moment: Moment, *, code_version: str | None) -> RunKeyRow:
     return RunKeyRow(
         tenant_id=moment.tenant,
         workspace_id=moment.workspace,

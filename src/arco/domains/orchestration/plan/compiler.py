@@ -34,7 +34,7 @@ def compiled(graph: Graph, selection: Mapping[str, Reason], key: str | None) -> 
     """The plan of a selection for a partition. Raises `InvalidInput` when a partition cannot be carried over."""
     values = parse_partition_key(key or "")
     known: dict[tuple[str, ...], str | None] = {}
-    tasks = [_task(graph, name, selection, values, known) for name in sorted(selection)]
+    tasks = [_task(graph, name, selection, values, known=known) for name in sorted(selection)]
     # As tuples: whether a field that has its default is written at all is the encoder's business.
     body = (COMPILER, [msgspec.structs.astuple(task) for task in tasks])
     return Plan(tasks, selection, sha256_hex(msgspec.json.encode(body)))
@@ -45,6 +45,7 @@ def _task(
     name: str,
     selection: Mapping[str, Reason],
     values: Mapping[str, Value],
+    *,
     known: dict[tuple[str, ...], str | None],
 ) -> TaskDef:
     asset = graph.assets[name]
