@@ -106,7 +106,7 @@ class Party:
                 with contextlib.suppress(ValueError, AttributeError):
                     told = json.loads(line)
                     if told.get("level") in ("error", "warning"):
-                        found[f"{told['level']} {told.get('event')}"] += 1
+                        found[f"{told['level']} {told.get('event')} {told.get('error', '')}"[:120].strip()] += 1
         return found
 
     def counts(self) -> dict[str, float]:

@@ -55,12 +55,12 @@ class QueryService:
         data_files_for: Callable[[Scope], DataFiles],
         *,
         sandbox: Sandbox,
+        shelf: Shelf,
         limits: QueryLimits | None = None,
-        shelf: Shelf | None = None,
     ) -> None:
         self.limits = limits or QueryLimits()
         self.sandbox = sandbox
-        self._shelf = shelf or Shelf()
+        self._shelf = shelf
         self._offload = Threads(1)
         self._system = SystemRelations(relations, self._offload, self._shelf)
         self._data = DataRelations(resolve)

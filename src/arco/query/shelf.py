@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Self
 
+from arco.core.clock import Clock
 from arco.core.scope import Scope
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ SHELF_BYTES_MAX: Final = 256 * 1024 * 1024
 
 SHELF_BLOCKS_MAX: Final = 512
 """Blocks kept: each holds a descriptor, of which a process may have about a thousand."""
+
+
+SHELF_REST_MS: Final = 120_000
+"""A block no query has used for so long most likely belongs to versions that were superseded."""
 
 
 class SharedBytes:
@@ -59,19 +64,21 @@ class SharedBytes:
 
 
 class Shelf:
-    """Blocks by scope and name, least recently used first out."""
+    """Blocks by scope and name: those that have rested for a while leave, then the least recently used ones."""
 
-    def __init__(self, bytes_max: int = SHELF_BYTES_MAX, blocks_max: int = SHELF_BLOCKS_MAX) -> None:
+    def __init__(self, clock: Clock, *, bytes_max: int = SHELF_BYTES_MAX, blocks_max: int = SHELF_BLOCKS_MAX) -> None:
+        self._clock = clock
         self._bytes_max, self._blocks_max = bytes_max, blocks_max
-        self._blocks: OrderedDict[tuple[Scope, str], SharedBytes] = OrderedDict()
+        self._blocks: OrderedDict[tuple[Scope, str], tuple[SharedBytes, int]] = OrderedDict()
         self.size_bytes = 0
 
     def get(self, scope: Scope, name: str) -> SharedBytes | None:
         """The block, if it is here."""
-        block = self._blocks.get((scope, name))
-        if block is not None:
-            self._blocks.move_to_end((scope, name))
-        return block
+        kept = self._blocks.pop((scope, name), None)
+        if kept is None:
+            return None
+        self._blocks[scope, name] = (kept[0], self._clock.steady_ms())
+        return kept[0]
 
     def has(self, scope: Scope, name: str) -> bool:
         """True while the block is kept, without counting as a use."""
@@ -81,16 +88,22 @@ class Shelf:
         """Keep a block; others may leave for it, and it does itself when it alone is too large."""
         if (scope, name) in self._blocks:
             return
-        self._blocks[scope, name] = block
+        now_ms = self._clock.steady_ms()
+        self._blocks[scope, name] = (block, now_ms)
         self.size_bytes += block.size_bytes
-        while self.size_bytes > self._bytes_max or len(self._blocks) > self._blocks_max:
-            _, dropped = self._blocks.popitem(last=False)
+        while self._blocks and self._first_leaves(now_ms):
+            _, (dropped, _) = self._blocks.popitem(last=False)
             self.size_bytes -= dropped.size_bytes
 
     def clear(self) -> None:
         """Keep nothing."""
         self._blocks.clear()
         self.size_bytes = 0
+
+    def _first_leaves(self, now_ms: int) -> bool:
+        _, used_ms = next(iter(self._blocks.values()))
+        crowded = self.size_bytes > self._bytes_max or len(self._blocks) > self._blocks_max
+        return crowded or now_ms - used_ms > SHELF_REST_MS
 
 
 def shared_rows(tables: Sequence["pa.Table"]) -> SharedBytes:

@@ -42,6 +42,7 @@ from arco.query.relations import public_relations
 from arco.query.running import RunningQueries
 from arco.query.sandbox import Sandbox
 from arco.query.service import QueryService
+from arco.query.shelf import Shelf
 from arco.query.wire import QueryLimits
 from arco.roles.credentials import compactor_credentials, user_keys
 from arco.roles.health import storage_check
@@ -255,6 +256,7 @@ def _query_service(settings: Settings, process: Process) -> QueryService:
             workers=settings.value("ARCO_QUERY_WORKERS"),
             killed=lambda reason: killed.series(reason).inc(),
         ),
+        shelf=Shelf(process.clock),
     )
 
 

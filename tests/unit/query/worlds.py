@@ -187,7 +187,8 @@ class World:
         self.registered: dict[str, ATable] = {}
         self.files = files or AFolder(Path("nowhere"))
         self.killed: list[str] = []
-        self.shelf = Shelf()
+        clock = SystemClock()
+        self.shelf = Shelf(clock)
         self.sandbox = Sandbox(the_nursery(), workers=workers, killed=self.killed.append)
         self.service = QueryService(
             public_relations(SPECS),
@@ -198,7 +199,7 @@ class World:
             shelf=self.shelf,
         )
         self.finished: list[Finished] = []
-        self.queries = RunningQueries(clock := SystemClock(), MintedIds(clock, SystemEntropy()), self.finished.append)
+        self.queries = RunningQueries(clock, MintedIds(clock, SystemEntropy()), self.finished.append)
         WORLDS.append(self)
 
     async def query(self, sql: str, *, scope: Scope = SCOPE, **options: Any) -> "Told":
