@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from arco.core.offload import Inline
 from arco.core.paths import Key
 from arco.kernel import merge as merge_module
+from arco.kernel import workshop as workshop_module
 from arco.kernel.codec import SegmentKeys, SegmentRows, decode_parquet, encode_parquet, merged, table_of
 from arco.kernel.manifest import TableTree
 from arco.kernel.merge import TreeMerger, edits_of
@@ -224,3 +225,17 @@ def test_a_key_is_found_in_columns_as_in_a_sorted_list(
         for low in range(len(ordered) + 1):
             assert keys.bisect(beginning, low) == bisect_left(beginnings, beginning, low)
             assert keys.bisect(beginning, low, right=True) == bisect_right(beginnings, beginning, low)
+
+
+@settings(max_examples=100, deadline=None)
+@given(sizes=st.lists(st.integers(1, 15), max_size=40), most=st.integers(1, 120))
+def test_the_sparsest_changes_wait_and_never_more_than_may(sizes: list[int], most: int) -> None:
+    parts = [[((segment, row), None) for row in range(size)] for segment, size in enumerate(sizes)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workshop_module, "RESIDUE_ROWS_MAX", most)
+        waiting = workshop_module.waiting_keys(parts)
+    kept = [size for segment, size in enumerate(sizes) if (segment, 0) in waiting]
+    merged_now = [size for segment, size in enumerate(sizes) if (segment, 0) not in waiting]
+    assert len(waiting) == sum(kept) <= most
+    assert not merged_now or max(kept, default=0) <= min(merged_now)
+    assert not merged_now or sum(kept) + min(merged_now) > most

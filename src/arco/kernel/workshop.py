@@ -204,10 +204,7 @@ class Workshop:
     async def _scattered(self, merger: TreeMerger, tree: TableTree, edits: Edits) -> set[RowKey]:
         """The keys of a table's changes that are not worth merging yet: alone on their segment, on many segments."""
         thin = [mine for mine in await merger.by_segment(tree, edits) if len(mine) < _SCATTER_ROWS]
-        waiting = sum(len(mine) for mine in thin)
-        if len(thin) <= _SCATTER_SEGMENTS or waiting >= RESIDUE_ROWS_MAX:
-            return set()
-        return {key for mine in thin for key, _ in mine}
+        return waiting_keys(thin) if len(thin) > _SCATTER_SEGMENTS else set()
 
     async def _residue(
         self, state: ChainState, attempt: str, changes: Mapping[str, Mapping[RowKey, Any]]
@@ -256,6 +253,20 @@ class Workshop:
                 "updatedAt": instant.stored_text(self.clock.now_ms()),
             }
         )
+
+
+def waiting_keys(parts: Sequence[Edits]) -> set[RowKey]:
+    """Of the changes that fall to each segment those that wait: the sparsest, as many as may.
+
+    When there are more, only the segments with most changes are rewritten, not all of them: a merge stays as small as
+    what came since the last one, and each segment is rewritten for as many changes as can be.
+    """
+    waiting: set[RowKey] = set()
+    for mine in sorted(parts, key=len):
+        if len(waiting) + len(mine) > RESIDUE_ROWS_MAX:
+            break
+        waiting.update(key for key, _ in mine)
+    return waiting
 
 
 async def write_objects(store: ObjectStore, clock: Clock, objects: Sequence[WrittenObject]) -> bool:
