@@ -8,6 +8,12 @@ import httpx
 import pytest
 
 from arco.core.paths import Key
+from arco.core.retention import parse_policy
+from arco.core.scope import Scope
+from arco.domains.catalog.tables import CATALOGS
+from arco.kernel.chores import Upkeeps
+from arco.roles.chores import Chores
+from arco.roles.compactor import make_compactors
 from arco.storage.port import Absent
 
 from .world import SCOPE, World, a_world
@@ -180,3 +186,20 @@ async def test_an_uninitialised_workspace_has_nothing_to_tend(world: World) -> N
     assert (await _post(world, "/internal/retention/collect", {"dryRun": False})).status_code == 200
     listed = {info.key for info in await world.in_scope().list_page("")}
     assert "manifests/root.manifest.json" not in listed and SCOPE.tenant == "local"
+
+
+async def test_what_was_left_in_a_workspace_nobody_asks_for_is_found_and_others_get_no_compactor(world: World) -> None:
+    left, idle = Scope("acme", "left"), Scope("acme", "idle")
+    compactors = make_compactors(world.process, only=None, idle_merge_ms=1_000)
+    upkeeps = Upkeeps(compactors, parse_policy("default").horizons())
+    chores = Chores(world.settings, world.process, compactors, upkeeps)
+    made = world.process.scoped_store(left, "api")
+    orphan = await world.in_scope().get(Key(await _orphan(world)))
+    assert orphan is not None
+    await made.put(Key(f"ledger/catalog/{EVENT_ID}.json"), orphan.body, when=Absent())
+    world.clock.ahead_ms = 60_000
+    assert (await chores.come_by(idle), compactors.scopes) == (0, [])
+    assert (await chores.come_by(left), compactors.scopes) == (1, [left])
+    snapshot = await world.process.reader(left, "api").head()
+    assert snapshot is not None and snapshot.count(CATALOGS) == 1
+    await compactors.stop()

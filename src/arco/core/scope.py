@@ -34,6 +34,21 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
         return f"tenant={self.tenant}/workspace={self.workspace}/"
 
 
+SCOPES_PREFIX: Final = "tenant="
+"""What every key of every scope begins with."""
+
+_OF_KEY: Final = re.compile(r"tenant=([^/]+)/workspace=([^/]+)/.")
+
+
+def scope_of_key(key: str) -> Scope | None:
+    """The scope an object of the whole store belongs to, None when that is none."""
+    found = _OF_KEY.match(key)
+    try:
+        return None if found is None else Scope(found[1], found[2])
+    except InvalidScopeId:
+        return None
+
+
 def scope_from_request(tenant: str, workspace: str) -> Scope:
     """The scope a request names: ASCII lower-cased, then validated. Raises `InvalidScopeId`."""
     return Scope(_ascii_lower(tenant), _ascii_lower(workspace))

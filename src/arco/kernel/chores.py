@@ -162,6 +162,14 @@ class Upkeeps:
             )
         return found
 
+    def passing(self, scope: Scope) -> Upkeep:
+        """The chores of a scope that nobody has asked for: it gets a compactor once there is something to fold."""
+
+        async def submit(units: Sequence[Unit], size_bytes: int) -> Sequence[Outcome]:
+            return (await self._compactors.of(scope).submit(units, size_bytes)).outcomes
+
+        return Upkeep(self._compactors.passing(scope), submit, self._horizons)
+
     @property
     def scopes(self) -> list[Scope]:
         """The scopes looked after."""

@@ -64,6 +64,12 @@ class Compactors:
             shop = self._shops[scope] = self._workshop_for(scope)
         return shop
 
+    def passing(self, scope: Scope) -> Workshop:
+        """The tools to look after a scope that nobody has asked for; they are not kept. Raises `NotFound`."""
+        if self._only is not None and scope != self._only:
+            raise NotFound("this compactor serves another workspace")
+        return self._shops.get(scope) or self._workshop_for(scope)
+
     async def stop(self) -> None:
         """Finish what is queued everywhere."""
         self._stopping = True

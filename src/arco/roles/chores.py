@@ -18,6 +18,7 @@ from arco.kernel.compactors import Compactors
 from arco.kernel.reconcile import Report
 from arco.kernel.repair import Action
 from arco.loops.repairs import Repair, Repairs
+from arco.loops.visits import Visits
 from arco.roles.process import Process
 
 DISABLED: Final = "disabled"
@@ -49,6 +50,14 @@ class Chores:
         self._loops = (
             self._loop(self.walk, often if walks else 0),
             self._loop(self.tend, 0 if self._mode == DISABLED else seldom),
+            Visits(
+                process.store,
+                self._scopes,
+                self.come_by,
+                clock=process.clock,
+                log=process.log,
+                interval_ms=often * 1000 if walks and compactors.only is None else 0,
+            ),
         )
 
     def _loop(self, chore: Repair, seconds: int) -> Repairs:
@@ -81,6 +90,13 @@ class Chores:
             sweeps = await upkeep.walk_all(self._bounds)
         except Busy:
             return 0
+        return self._walked(scope, sweeps)
+
+    async def come_by(self, scope: Scope) -> int:
+        """Anti-entropy in a scope nobody has asked for; how many events had been missed."""
+        return self._walked(scope, await self._upkeeps.passing(scope).walk_all(self._bounds))
+
+    def _walked(self, scope: Scope, sweeps: Sequence[Sweep]) -> int:
         self._meter.walked(sweeps)
         missed = sum(sweep.missed for sweep in sweeps)
         if missed:
