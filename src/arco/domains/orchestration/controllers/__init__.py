@@ -1,0 +1,1 @@
+"""What must be done next, as questions with lists for answers: rows in, steps out, nothing remembered."""
