@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -311,7 +312,7 @@ async def test_64_writers_get_dense_versions_each_acknowledged_once(world, api, 
         staged = await orders.stage(payload(add(f"{number}.parquet")))
         for _ in range(10_000):
             read_version, key = await orders.latest(), orders.ids.uuid7()
-            answer = await answered(lambda version=read_version, key=key: orders.commit(version, staged, key))
+            answer = await answered(partial(orders.commit, read_version, staged, key))
             if answer.status_code == 200:
                 return answer.json()["version"]
             assert answer.status_code == 409, answer.text
