@@ -22,7 +22,9 @@ class Connection:
         reader, writer = self._streams
         content = b"" if body is None else json.dumps(body).encode()
         head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(content)}\r\n"
-        head += "content-type: application/json\r\naccept: application/json\r\n\r\n"
+        head += "content-type: application/json\r\naccept: application/json\r\n"
+        # What an api that is not behind a login asks for.
+        head += "x-tenant-id: local\r\nx-workspace-id: default\r\n\r\n"
         writer.write(head.encode() + content)
         header = await reader.readuntil(b"\r\n\r\n")
         lines = header.lower().split(b"\r\n")
