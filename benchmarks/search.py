@@ -33,6 +33,8 @@ async def searched(port: int, names: list[tuple[str, str]]) -> list[Row]:
         ("a column every table has", lambda: "happened", "<= 20"),
         ("two words, one of a column", lambda: f"{rng.choice(SHAPES)}+amount", "<= 20"),
         ("words of descriptions", lambda: f"records+{rng.choice(SUBJECTS)}", "<= 20"),
+        ("two subjects, which never meet", lambda: f"{rng.choice(SUBJECTS)}+{rng.choice(SUBJECTS)}", ""),
+        ("three words", lambda: f"{rng.choice(SHAPES)}+{rng.choice(SUBJECTS)}+team", ""),
         ("a word nothing has", lambda: f"zz{rng.getrandbits(32):x}", "<= 20"),
     ]
     rows: list[Row] = []
