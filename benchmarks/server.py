@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +46,8 @@ class Server:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         self.ready_s = time.perf_counter() - began
+        # A server whose log nobody reads stops as soon as the pipe is full.
+        threading.Thread(target=deque, args=(self._process.stdout, 0), daemon=True).start()
         places = dict(_PLACE.findall(line))
         if not places:
             raise RuntimeError(f"the server did not start: {line}")
