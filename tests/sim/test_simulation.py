@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def test_a_defect_is_found_and_made_small(name: str) -> None:
     patch = DEFECTS[name]
     plan = _first_failure(patch)
     assert plan is not None
-    minimiser = Minimiser(plan, patches=[patch], tries_max=150)
+    minimiser = Minimiser(plan, runner=partial(run_plan, patches=[patch]), tries_max=150)
     before = minimiser.verdict
     assert minimiser.run().violations
     assert minimiser.verdict.storage_operations < before.storage_operations

@@ -11,8 +11,7 @@ import msgspec
 
 from arco.sim.minimise import Minimiser
 from arco.sim.plan import Plan, decode_plan, encode_plan
-from arco.sim.running import Report, run_many
-from arco.sim.schedule import run_plan
+from arco.sim.running import Report, run_many, runner_of
 from arco.sim.swarm import PROFILES, plan_of
 from arco.sim.systematic import explore, pairs, paths, preemptions, singles, sites_of, sleepers, with_script
 from arco.sim.timeline import timeline
@@ -40,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--profile", choices=PROFILES, default="swarm")
         command.add_argument("--plan", type=Path, help="a plan of the corpus instead of a seed")
+        command.add_argument("--tier", choices=("A", "B"), default="A")
         command.add_argument("--scope", default="", help="show only this tenant's operations")
         command.add_argument("--most", type=int, default=400, help="operations shown")
     small.add_argument("--out", type=Path, help="where to write the smallest plan")
@@ -58,13 +58,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _one(options: argparse.Namespace) -> int:
-    verdict = run_plan(_plan(options))
+    verdict = runner_of(options.tier)(_plan(options))
     print(timeline(verdict, scope=options.scope, most=options.most))
     return 0 if verdict.fine else 1
 
 
 def _minimise(options: argparse.Namespace) -> int:
-    minimiser = Minimiser(_plan(options))
+    minimiser = Minimiser(_plan(options), runner=runner_of(options.tier))
     verdict = minimiser.run()
     print(timeline(verdict, scope=options.scope, most=options.most))
     print(f"{minimiser.tries} tries")

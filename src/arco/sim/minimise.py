@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from arco.sim.plan import Plan
-from arco.sim.schedule import Patch, Verdict, run_plan
+from arco.sim.schedule import Verdict, run_plan
 
 T = TypeVar("T")
 
@@ -20,11 +20,11 @@ _ROUNDS: Final = 3
 class Minimiser:
     """Shrinks one plan as long as `invariant` (the part of a violation before the colon) stays broken."""
 
-    def __init__(self, plan: Plan, *, patches: Sequence[Patch] = (), tries_max: int = 2_000) -> None:
-        self._patches = patches
+    def __init__(self, plan: Plan, *, runner: Callable[[Plan], Verdict] = run_plan, tries_max: int = 2_000) -> None:
+        self._run = runner
         self._tries_left = tries_max
         self.plan = plan
-        self.verdict = run_plan(plan, patches=patches)
+        self.verdict = runner(plan)
         self.invariant = self.verdict.violations[0].split(":")[0] if self.verdict.violations else ""
         self.tries = 0
 
@@ -46,7 +46,7 @@ class Minimiser:
             return False
         self._tries_left -= 1
         self.tries += 1
-        verdict = run_plan(plan, patches=self._patches)
+        verdict = self._run(plan)
         if not any(sentence.startswith(f"{self.invariant}:") for sentence in verdict.violations):
             return False
         self.plan, self.verdict = plan, verdict

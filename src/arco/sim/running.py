@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from arco.sim.schedule import Verdict, run_schedule
+from arco.sim.plan import Plan
+from arco.sim.schedule import Verdict, run_plan
+from arco.sim.swarm import plan_of
 
 _CHUNK: Final = 100
 _SLOWEST: Final = 10
@@ -53,7 +55,7 @@ class _Part(msgspec.Struct):
     slow: list[tuple[int, str]]
 
 
-Runner = Callable[[int, str], Verdict]
+Runner = Callable[[Plan], Verdict]
 
 
 def run_many(
@@ -101,7 +103,7 @@ def _chunk(work: tuple[str, list[int], tuple[str, ...]]) -> _Part:
     gc.disable()
     began = time.process_time()
     for seed in seeds:
-        verdict = runner(seed, profiles[seed % len(profiles)])
+        verdict = runner(plan_of(seed, profiles[seed % len(profiles)]))
         _count(part, verdict)
         cells.update({"/".join(cell): count for cell, count in verdict.cells.items()})
         if seed % 20 == 0:
@@ -115,7 +117,7 @@ def _chunk(work: tuple[str, list[int], tuple[str, ...]]) -> _Part:
 def runner_of(tier: str) -> Runner:
     """What runs a schedule of a tier: A is the protocol below HTTP, B whole servers with Parquet."""
     if tier == "A":
-        return run_schedule
+        return run_plan
     # Whole servers bring the web framework and Parquet along.
     from arco.sim.tier_b import run_served  # noqa: PLC0415  # tier A does without server rooms
 
@@ -135,7 +137,8 @@ def _count(part: _Part, verdict: Verdict) -> None:
     part.slow = sorted([*part.slow, (verdict.steps, f"{verdict.profile}:{verdict.seed}")], reverse=True)[:_SLOWEST]
     if not verdict.fine:
         report.failed += 1
-        report.violations.append(f"--seed {verdict.seed} --profile {verdict.profile}: {verdict.violations[0]}")
+        named = f"--tier {report.tier} --seed {verdict.seed} --profile {verdict.profile}"
+        report.violations.append(f"{named}: {verdict.violations[0]}")
 
 
 def _add(whole: Report, part: Report) -> None:

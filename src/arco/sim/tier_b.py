@@ -31,7 +31,6 @@ from arco.sim.plan import ClientPlan, Plan, Trouble, Wish
 from arco.sim.process import SimClock, SimProcess
 from arco.sim.schedule import Patch, Verdict, run_plan
 from arco.sim.store import InstantStore, SimStore
-from arco.sim.swarm import plan_of
 from arco.sim.trace import Trace
 from arco.storage.capabilities import Verb, may
 
@@ -42,6 +41,8 @@ _STRAGGLERS_S: Final = 130.0
 _PAUSES_S: Final = (0.05, 0.5, 2.0, 10.0)
 _UNKNOWN: Final = frozenset({429, 502, 503, 504})
 _SERVER_ERROR: Final = 500
+_MADE_AND_GONE: Final = b"Cached "
+"""How the answer begins to a key whose object was made and is not there any more."""
 
 
 class Server:
@@ -245,6 +246,8 @@ class ServedClient:
             return "accepted"
         if status >= _SERVER_ERROR:
             self._world.violations.add("R-29", f"{request} was answered {status}: {answer[:200]!r}")
+        if status == 409 and _MADE_AND_GONE in answer:  # the key says it was made; somebody has dropped it since
+            return "accepted"
         return {404: "not_found", 409: "already_exists"}.get(status, str(status))
 
     async def _called(
@@ -304,6 +307,6 @@ def _may(actor: str, verb: str, key: str) -> bool:
     return actor.startswith("server") and (may("api", Verb(verb), key) or may("compactor", Verb(verb), key))
 
 
-def run_served(seed: int, profile: str = "swarm", *, patches: Sequence[Patch] = ()) -> Verdict:
-    """The verdict on a seed's schedule, lived by whole servers."""
-    return run_plan(plan_of(seed, profile), patches=patches, world_of=ServedWorld)
+def run_served(plan: Plan, *, patches: Sequence[Patch] = ()) -> Verdict:
+    """The verdict on a schedule, lived by whole servers."""
+    return run_plan(plan, patches=patches, world_of=ServedWorld)
