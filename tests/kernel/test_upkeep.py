@@ -129,6 +129,26 @@ async def test_a_walk_is_bounded_and_goes_on_where_it_left_off(world: Workspace)
     assert [await world.outcome(unit) for unit in units] == ["accepted"] * 25
 
 
+async def test_where_much_is_written_a_walk_comes_to_its_end_and_elsewhere_it_takes_its_time(world: Workspace) -> None:
+    async def written(*names: str) -> None:
+        for name in names:
+            unit = world.orphan(name)
+            await world.append(unit)
+            await world.machine.submit(unit)
+        await world.machine.compactor.settle()
+
+    async def looked_at() -> int:
+        sweeps = await world.upkeep.walk_all(Bounds(objects_max=1))
+        return sum(sweep.objects_scanned for sweep in sweeps)
+
+    await written("a", "b", "c", "d", "e")
+    assert await looked_at() == 5
+    assert await looked_at() == 1
+    await written("f")
+    # It goes on where the quiet round left off, to the end.
+    assert await looked_at() == 5
+
+
 async def test_two_walks_of_one_ledger_do_not_run_at_once(world: Workspace) -> None:
     await world.append(world.orphan("x"))
     world.clock.ms += 20_000

@@ -74,7 +74,7 @@ DELTA_BYTES_MERGE: Final = 8 * 1024 * 1024
 DELTA_BYTES_MAX: Final = 3 * DELTA_BYTES_MERGE
 """Delta bytes of a chain at which its commits wait for the merge under way: they are held in memory until then."""
 
-RESIDUE_ROWS_MAX: Final = 24_000
+RESIDUE_ROWS_MAX: Final = 60_000
 """Scattered changes of a table that wait, in memory and in one delta, until rewriting its segments is worth it."""
 
 BATCH_UNITS_MAX: Final = 1_024

@@ -59,7 +59,10 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run found: `missed` were not folded, `pending` still are not, `quarantined` can never be."""
+    """What one run found: `missed` were not folded, `pending` still are not, `quarantined` can never be.
+
+    `head` is the manifest it compared with; -1 for a workspace that has none.
+    """
 
     objects_scanned: int = 0
     missed: int = 0
@@ -67,6 +70,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int = 0
     scan_complete: bool = False
     decided_below: str = ""
+    head: int = -1
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +95,8 @@ class AntiEntropy:
         cursor = await self._under_way(held, key)
         prefix = f"ledger/{domain}/"
         listed = await self._shop.store.list_page(prefix, after=cursor.last_path or "", limit=bounds.objects_max)
-        walk = _Walk(self._shop, domain, cursor, await self._head())
+        head = await self._head()
+        walk = _Walk(self._shop, domain, cursor, head)
         for start in range(0, len(listed), _TOGETHER):
             await asyncio.gather(*(walk.look(info) for info in listed[start : start + _TOGETHER]))
         await self._fold(walk, bounds)
@@ -105,6 +110,7 @@ class AntiEntropy:
             quarantined=walk.quarantined,
             scan_complete=complete,
             decided_below=after.decided_below,
+            head=-1 if head is None else int(head.manifest_id),
         )
 
     async def decided_below(self, domain: str) -> str:

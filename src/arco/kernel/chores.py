@@ -72,6 +72,7 @@ class Upkeep:
         self._reconciler = Reconciler(shop)
         self._repairer = Repairer(shop, submit, alone=alone)
         self._walking: set[str] = set()
+        self._walked_at: dict[str, int] = {}
         self._collecting = asyncio.Lock()
         self._repairing = asyncio.Lock()
         self.notices = Notices(shop, submit)
@@ -88,8 +89,24 @@ class Upkeep:
             self._walking.discard(domain)
 
     async def walk_all(self, bounds: Bounds) -> Sequence[Sweep]:
-        """Anti-entropy over every ledger of the scope, one after another."""
-        return [await self.walk(domain, bounds) for domain in sorted(self.shop.ledger_domains)]
+        """Anti-entropy over every ledger of the scope, one after another.
+
+        Where the chain has moved since the last time, runs follow each other up to a bound until the walk is through:
+        a ledger that grows faster than one run looks would never be walked to its end, and never be collected. A quiet
+        workspace gets one run, however much its ledger holds.
+        """
+        sweeps: list[Sweep] = []
+        for domain in sorted(self.shop.ledger_domains):
+            sweep = await self.walk(domain, bounds)
+            sweeps.append(sweep)
+            moved = sweep.head != self._walked_at.get(domain)
+            self._walked_at[domain] = sweep.head
+            for _ in range(ROUNDS_MAX - 1 if moved else 0):
+                if sweep.scan_complete:
+                    break
+                sweep = await self.walk(domain, bounds)
+                sweeps.append(sweep)
+        return sweeps
 
     async def collect(self, *, apply: bool, walk: bool = False) -> Collected:
         """Collect the chain, the ledger, then the litter.

@@ -36,7 +36,7 @@ transactions remember by which rules they were tried, 5 since a refusal bars ear
 commit, so that old ones replay."""
 
 _SCATTER_SEGMENTS: Final = 32
-_SCATTER_ROWS: Final = 16
+_SCATTER_ROWS: Final = 128
 _WRITE_TRIES: Final = 6
 _WRITE_BACKOFF_MS: Final = 50
 _PARALLEL_WRITES: Final = 32

@@ -27,7 +27,7 @@ LIMITS: Final[Mapping[str, tuple[Any, ...]]] = {
     "arco.kernel.merge:SEGMENT_ROWS_TARGET": (8, 512),
     "arco.kernel.merge:PAGE_FANOUT_TARGET": (3, 128),
     "arco.kernel.pointers:POINTER_LAG_MAX": (1, 4, 2_048),
-    "arco.kernel.workshop:RESIDUE_ROWS_MAX": (4, 24_000),
+    "arco.kernel.workshop:RESIDUE_ROWS_MAX": (4, 60_000),
 }
 _DERIVED: Final[Mapping[str, tuple[str, float]]] = {
     "arco.kernel.merge:SEGMENT_ROWS_MAX": ("arco.kernel.merge:SEGMENT_ROWS_TARGET", 2),
