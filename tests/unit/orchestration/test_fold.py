@@ -400,3 +400,25 @@ def test_a_paused_workspace_finishes_what_runs_and_begins_nothing(story: Story) 
     refused(story.dispatch("b.b"), "workspace_paused")
     accepted(story.tell("WorkspacePauseChanged", paused=False, changed_by="u"))
     accepted(story.dispatch("b.b"))
+
+
+@pytest.mark.parametrize("attempt", [-1, 2**32, 2**70])
+def test_a_number_no_column_holds_costs_its_event_and_nothing_else(story: Story, attempt: int) -> None:
+    story.run_of({"a.a": []})
+    before = {name: dict(rows) for name, rows in story.view.state.items()}
+    with pytest.raises(InvalidEvent, match=r"Expected `int`|out of range"):
+        story.start("a.a", attempt)
+    refused(
+        story.tell("DispatchEnqueued", dispatch_id=f"dispatch:{RUN}:a.a:{attempt}", cloud_task_id="d"), "nothing_to_do"
+    )
+    for priority in (-1_001, 1_001):
+        with pytest.raises(InvalidEvent, match="priority"):
+            story.tell("PlanCreated", run_id="R", plan_id="P", tasks=[{"key": "a.a", "priority": priority}])
+    refused(story.tell("TimerFired", timer_id="timer:retry:x:1:9999999999999999999"), "nothing_to_do")
+    assert story.view.state == before
+
+
+def test_a_dispatch_is_named_after_its_attempt(story: Story) -> None:
+    story.run_of({"a.a": []})
+    named = keys.dispatch_id(RUN, "a.a", 2)
+    refused(story.tell("DispatchRequested", **of("a.a", 1), dispatch_id=named), "nothing_to_do")

@@ -41,7 +41,7 @@ def test_the_vectors_of_the_contract(text: str, values: dict[str, object]) -> No
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True), VALUES, max_size=4))
 def test_values_come_back_as_they_were(values: dict[str, object]) -> None:
-    assert parse_partition_key(partition_key(values)) == values  # type: ignore[arg-type]  # as above
+    assert parse_partition_key(partition_key(values)) == values  # type: ignore[arg-type]  # values of all kinds
 
 
 @pytest.mark.parametrize(

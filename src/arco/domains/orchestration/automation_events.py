@@ -4,6 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
+from arco.domains.orchestration.numbers import Count
+
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
     """An event's `data`."""
@@ -15,10 +17,10 @@ class ScheduleDefinitionUpserted(_Event, tag="schedule_definition_upserted", fro
     schedule_id: str
     cron_expression: str
     timezone: str
-    catchup_window_minutes: int
+    catchup_window_minutes: Count
     asset_selection: list[str] = []
     code_version: str | None = None
-    max_catchup_ticks: int
+    max_catchup_ticks: Count
     enabled: bool
 
 
@@ -43,7 +45,7 @@ class SensorEvaluated(_Event, tag="sensor_evaluated", frozen=True, kw_only=True)
     eval_id: str
     cursor_before: str | None = None
     cursor_after: str | None = None
-    expected_state_version: int | None = None
+    expected_state_version: Count | None = None
     trigger_source: msgspec.Raw
     run_requests: list[dict[str, Any]] = []
     status: msgspec.Raw
@@ -57,9 +59,9 @@ class BackfillCreated(_Event, tag="backfill_created", frozen=True, kw_only=True)
     asset_selection: list[str]
     code_version: str | None = None
     partition_selector: msgspec.Raw
-    total_partitions: int
-    chunk_size: int
-    max_concurrent_runs: int
+    total_partitions: Count
+    chunk_size: Count
+    max_concurrent_runs: Count
     parent_backfill_id: str | None = None
 
 
@@ -68,7 +70,7 @@ class BackfillChunkPlanned(_Event, tag="backfill_chunk_planned", frozen=True, kw
 
     backfill_id: str
     chunk_id: str
-    chunk_index: int
+    chunk_index: Count
     partition_keys: list[str]
     run_key: str
     request_fingerprint: str
@@ -80,7 +82,7 @@ class BackfillStateChanged(_Event, tag="backfill_state_changed", frozen=True, kw
     backfill_id: str
     from_state: str
     to_state: str
-    state_version: int
+    state_version: Count
     changed_by: str | None = None
 
 

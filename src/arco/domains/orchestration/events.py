@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from arco.domains.orchestration.automation_events import AUTOMATION_EVENTS
+from arco.domains.orchestration.numbers import Count, Priority, Size
 from arco.kernel.envelope import Envelope
 from arco.kernel.fold import InvalidEvent, UnsupportedEvent
 
@@ -29,13 +30,13 @@ class TaskDef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     depends_on: list[str] = []
     asset_key: str | None = None
     partition_key: str | None = None
-    max_attempts: int = 3
-    heartbeat_timeout_sec: int = 300
+    max_attempts: Count = 3
+    heartbeat_timeout_sec: Count = 300
     requires_visible_output: bool = False
     worker_queue: str | None = None
-    priority: int | None = None
-    timeout_sec: int | None = None
-    retry_delay_sec: int | None = None
+    priority: Priority | None = None
+    timeout_sec: Count | None = None
+    retry_delay_sec: Count | None = None
     concurrency_key: str | None = None
 
 
@@ -50,7 +51,7 @@ class RunTriggered(_Event, tag="run_triggered", frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     code_version: str | None = None
     request_fingerprint: str | None = None
-    timeout_sec: int | None = None
+    timeout_sec: Count | None = None
 
 
 class PlanCreated(_Event, tag="plan_created", frozen=True, kw_only=True):
@@ -72,7 +73,7 @@ class RunCancelRequested(_Event, tag="run_cancel_requested", frozen=True, kw_onl
 class _OfAttempt(_Event, frozen=True, kw_only=True):
     run_id: str
     task_key: str
-    attempt: int
+    attempt: Count
     attempt_id: str
 
 
@@ -87,7 +88,7 @@ class TaskHeartbeat(_OfAttempt, tag="task_heartbeat", frozen=True, kw_only=True)
 
     worker_id: str
     heartbeat_at: str | None = None
-    progress_pct: int | None = None
+    progress_pct: Count | None = None
     message: str | None = None
 
 
@@ -95,11 +96,11 @@ class TaskOutput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     """What a task made, as its worker tells (orchestration.md 7.4)."""
 
     materialization_id: str | None = None
-    row_count: int | None = None
-    byte_size: int | None = None
+    row_count: Size | None = None
+    byte_size: Size | None = None
     output_path: str | None = None
     delta_table: str | None = None
-    delta_version: int | None = None
+    delta_version: Size | None = None
     delta_partition: str | None = None
 
 
@@ -164,7 +165,7 @@ class DispatchEnqueued(_Event, tag="dispatch_enqueued", frozen=True, kw_only=Tru
     dispatch_id: str
     run_id: str | None = None
     task_key: str | None = None
-    attempt: int | None = None
+    attempt: Count | None = None
     cloud_task_id: str
 
 
@@ -172,7 +173,7 @@ class _OfTimer(_Event, frozen=True, kw_only=True):
     timer_id: str
     run_id: str | None = None
     task_key: str | None = None
-    attempt: int | None = None
+    attempt: Count | None = None
 
 
 class TimerRequested(_OfTimer, tag="timer_requested", frozen=True, kw_only=True):
@@ -210,7 +211,7 @@ class ConcurrencyLimitSet(_Event, tag="concurrency_limit_set", frozen=True, kw_o
     """At most so many attempts that name a key are on their way or running at once; `*` is the workspace. (Ours.)"""
 
     concurrency_key: str
-    slots: int | None = None
+    slots: Count | None = None
 
 
 class WorkspacePauseChanged(_Event, tag="workspace_pause_changed", frozen=True, kw_only=True):

@@ -19,7 +19,8 @@ DEFAULT_QUEUE: Final = "default-queue"
 _SEGMENT: Final = re.compile(r"[a-z][a-z0-9_]*\Z")
 _TIMER_TYPES: Final = {"retry": "RETRY", "heartbeat": "HEARTBEAT_CHECK", "cron": "CRON", "sla": "SLA_CHECK"}
 _DIGEST_CHARS: Final = 26
-_EPOCH: Final = re.compile(r"-?[0-9]{1,19}\Z")
+_EPOCH: Final = re.compile(r"[0-9]{1,12}\Z")
+_ATTEMPT: Final = re.compile(r"[1-9][0-9]{0,8}\Z")
 
 
 def asset_key(text: str) -> str:
@@ -61,7 +62,7 @@ def parse_dispatch_id(text: str) -> tuple[str, str, int] | None:
     kind, _, rest = text.partition(":")
     middle, _, attempt = rest.rpartition(":")
     run_id, _, task_key = middle.partition(":")
-    if kind != "dispatch" or not run_id or not task_key or not attempt.isdigit():
+    if kind != "dispatch" or not run_id or not task_key or not _ATTEMPT.match(attempt):
         return None
     return run_id, task_key, int(attempt)
 

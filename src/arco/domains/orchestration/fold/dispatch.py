@@ -7,7 +7,7 @@ from arco.domains.orchestration.events import DispatchEnqueued, DispatchRequeste
 from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.fold.board import Moment, put_task, run_of, task_of
 from arco.domains.orchestration.fold.settings import bar_to_dispatch
-from arco.domains.orchestration.keys import DEFAULT_QUEUE, parse_dispatch_id
+from arco.domains.orchestration.keys import DEFAULT_QUEUE, dispatch_id, parse_dispatch_id
 from arco.domains.orchestration.rows import OUTBOX, OutboxRow, TaskRow
 from arco.kernel.fold import Accepted, Decision, View
 
@@ -17,6 +17,8 @@ CREATED = "CREATED"
 
 def requested(view: View, event: DispatchRequested, moment: Moment) -> Decision:
     """An attempt shall be sent."""
+    if event.dispatch_id != dispatch_id(event.run_id, event.task_key, event.attempt):
+        return refusals.moot(f"{event.dispatch_id} names another attempt")
     task = task_of(view, event.run_id, event.task_key)
     if task is None:
         return refusals.no_task(event.run_id, event.task_key)
