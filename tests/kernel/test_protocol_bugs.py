@@ -102,7 +102,7 @@ async def collected(store: Any, below: int) -> None:
 
 def on_a_loop(story: Any) -> None:
     # What it lacks of a loop is the machine.
-    SimLoop(random.Random(1)).run(story())  # type: ignore[abstract]  # see above
+    SimLoop(random.Random(1)).run(story())  # type: ignore[abstract]  # what it lacks is the machine
 
 
 def clock() -> SimClock:

@@ -28,10 +28,10 @@ _DIFFERENCES_SHOWN: Final = 20
 
 def serve(args: Namespace, terminal: Terminal) -> int:
     """Run one role, or all of them, until told to stop."""
-    from arco.roles.memory import settle_memory  # noqa: PLC0415  server rooms are imported by the command that runs them
+    from arco.roles.memory import settle_memory  # noqa: PLC0415  # only `serve` needs server rooms
 
     settle_memory()
-    from arco.roles import serve as role  # noqa: PLC0415  imports Arrow, which chooses its allocator then
+    from arco.roles import serve as role  # noqa: PLC0415  # imports Arrow, which chooses its allocator then
 
     return role.run(args.role, serve_overrides(args, os.environ))
 
@@ -64,7 +64,7 @@ def port_overrides(first: int, environ: Mapping[str, str]) -> dict[str, str]:
 
 def verify(args: Namespace, terminal: Terminal) -> int:
     """Replay the commits of one workspace and compare with what is published."""
-    from arco.roles import verify as role  # noqa: PLC0415  see serve
+    from arco.roles import verify as role  # noqa: PLC0415  # only `verify` needs the kernel
 
     storage = storage_url(args.storage, os.environ)
     tenant = args.tenant or _chosen("ARCO_TENANT", "ARCO_TENANT_ID") or "local"
@@ -90,7 +90,7 @@ def verify(args: Namespace, terminal: Terminal) -> int:
 
 def doctor(args: Namespace, terminal: Terminal) -> int:
     """Check this installation, its storage and its server."""
-    from arco.roles import doctor as role  # noqa: PLC0415  see serve
+    from arco.roles import doctor as role  # noqa: PLC0415  # only `doctor` opens a store
 
     case = role.Case(
         role=args.role,
@@ -121,7 +121,7 @@ def short_version(args: Namespace, terminal: Terminal) -> int:
 
 def version(args: Namespace, terminal: Terminal) -> int:
     """The versions of arco, of Python and of the parts it stands on."""
-    from importlib import metadata  # noqa: PLC0415  30 ms that `arco --version` does without
+    from importlib import metadata  # noqa: PLC0415  # 30 ms that `arco --version` does without
 
     parts: dict[str, Any] = {}
     for name in _PARTS:

@@ -94,7 +94,7 @@ def target_from(environ: Mapping[str, str], **given: str | None) -> Target:
 
 def fresh_key() -> str:
     """A new idempotency key: a UUIDv7 of this machine's clock and entropy."""
-    from arco.core.clock import SystemClock  # noqa: PLC0415  loads asyncio, which reads do without
+    from arco.core.clock import SystemClock  # noqa: PLC0415  # loads asyncio, which reads do without
     from arco.core.entropy import MintedIds, SystemEntropy  # noqa: PLC0415  # loads asyncio, which reads do without
 
     return MintedIds(SystemClock(), SystemEntropy()).uuid7()
@@ -113,7 +113,7 @@ class ApiClient:
         target: Target,
         *,
         new_key: Callable[[], str] = fresh_key,
-        sleep: Callable[[float], None] = time.sleep,  # noqa: TID251  a synchronous client of the real world
+        sleep: Callable[[float], None] = time.sleep,  # noqa: TID251  # a synchronous client of the real world
         timeout_s: float = 60.0,
     ) -> None:
         self.target = target

@@ -44,7 +44,7 @@ def arrow_columns(schema: "pa.Schema") -> list[Column]:
 
 def sql_type(arrow: "pa.DataType") -> str:
     """The SQL name of an Arrow type: `int64` is `BIGINT`, `list<item: string>` is `ARRAY<STRING>`."""
-    from pyarrow import types as kinds  # noqa: PLC0415  0.15 s that most commands do without
+    from pyarrow import types as kinds  # noqa: PLC0415  # 0.15 s that most commands do without
 
     if kinds.is_dictionary(arrow):
         return sql_type(arrow.value_type)
@@ -59,7 +59,7 @@ def sql_type(arrow: "pa.DataType") -> str:
 
 
 def _nested_type(arrow: "pa.DataType") -> str:
-    from pyarrow import types as kinds  # noqa: PLC0415  0.15 s that most commands do without
+    from pyarrow import types as kinds  # noqa: PLC0415  # 0.15 s that most commands do without
 
     if kinds.is_map(arrow):
         return f"MAP<{sql_type(arrow.key_type)},{sql_type(arrow.item_type)}>"

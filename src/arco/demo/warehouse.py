@@ -37,7 +37,7 @@ class Warehouse:
         """The table's Arrow schema as its files say."""
         path = self.path_of(table)
         if table.format == "delta":
-            from deltalake import DeltaTable  # noqa: PLC0415  slow to import, only for Delta tables
+            from deltalake import DeltaTable  # noqa: PLC0415  # slow to import, only for Delta tables
 
             return pa.schema(DeltaTable(path).schema().to_arrow())
         return pq.read_schema(_parquet_files(path)[0])
@@ -58,7 +58,7 @@ def _rows_at(path: Path, table_format: str) -> int:
     if table_format == "delta":
         if not (path / "_delta_log").is_dir():
             return 0
-        from deltalake import DeltaTable  # noqa: PLC0415  slow to import, only for Delta tables
+        from deltalake import DeltaTable  # noqa: PLC0415  # slow to import, only for Delta tables
 
         return int(DeltaTable(path).count())
     return sum(pq.read_metadata(file).num_rows for file in _parquet_files(path))
@@ -69,7 +69,7 @@ def _parquet_files(path: Path) -> list[Path]:
 
 
 def _write_delta(path: Path, rows: pa.Table) -> None:
-    from deltalake import write_deltalake  # noqa: PLC0415  slow to import, only for Delta tables
+    from deltalake import write_deltalake  # noqa: PLC0415  # slow to import, only for Delta tables
 
     write_deltalake(path, rows, mode="overwrite", schema_mode="overwrite")
 

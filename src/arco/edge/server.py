@@ -113,8 +113,8 @@ async def serve(  # by name
 @asynccontextmanager
 async def _lifespan(app: ASGIApp, config: Any) -> AsyncIterator[None]:
     """Start the app, and end it afterwards. Raises what its start raises."""
-    from hypercorn.app_wrappers import ASGIWrapper  # noqa: PLC0415  # see `serve`
-    from hypercorn.asyncio.lifespan import Lifespan  # noqa: PLC0415  # see `serve`
+    from hypercorn.app_wrappers import ASGIWrapper  # noqa: PLC0415  # only a server loads hypercorn
+    from hypercorn.asyncio.lifespan import Lifespan  # noqa: PLC0415  # only a server loads hypercorn
 
     wrapped: Any = ASGIWrapper(app)  # type: ignore[arg-type]  # the same protocol under another project's names
     lifespan = Lifespan(wrapped, config, asyncio.get_running_loop(), {})
@@ -161,7 +161,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _config(log: Log) -> Any:
-    from hypercorn.config import Config  # noqa: PLC0415  # see `serve`
+    from hypercorn.config import Config  # noqa: PLC0415  # only a server loads hypercorn
 
     config = Config()
     config.keep_alive_max_requests = 1_000_000_000  # the default reconnects every client each 1,000 requests

@@ -110,7 +110,7 @@ class Ahead(Generic[B]):
             return None, None
         try:
             prepared = await self._task
-        except Exception:  # noqa: BLE001  # see `_prepare`
+        except Exception:  # noqa: BLE001  # what failed ahead is tried again in its turn
             prepared = None
         self._run += 1
         batch, self._task, self.preparing = self.preparing, None, None

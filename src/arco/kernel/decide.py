@@ -183,7 +183,7 @@ def _folded(view: WorkingView, unit: Unit, context: UnitContext, domains: Rooms)
             return _outcome(unit, context, "quarantined", Rejected("invalid_event", str(error)))
         except NotLoaded:
             raise
-        except Exception as error:  # noqa: BLE001  # see `_failed`
+        except Exception as error:  # noqa: BLE001  # a bug of one domain must not stop the chain
             return _failed(unit, error)
         if isinstance(decision, Rejected):
             named = len(unit.events) > 1 and fold_context.fold_version >= _NAMES_EVENTS
@@ -207,7 +207,7 @@ def _derived(view: WorkingView, unit: Unit, savepoint: int, domains: Rooms) -> O
                 domain.derive(view, changes)
         except NotLoaded:
             raise
-        except Exception as error:  # noqa: BLE001  # see `_failed`
+        except Exception as error:  # noqa: BLE001  # a bug of one domain must not stop the chain
             return _failed(unit, error)
     return None
 

@@ -32,7 +32,7 @@ def _with_metrics(served: list[ServedRole], settings: Settings, process: Process
     """The roles, and behind the api a port of its own for metrics when one is configured."""
     if METRICS not in settings.ports:
         return served
-    from arco.roles import metrics  # noqa: PLC0415  # see `build`
+    from arco.roles import metrics  # noqa: PLC0415  # only who serves metrics needs it
 
     return [*served, metrics.build(settings, process, served[0])]
 

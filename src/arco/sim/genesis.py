@@ -18,7 +18,7 @@ SCOPES: Final = (Scope("first", "main"), Scope("second", "main"))
 @lru_cache(maxsize=1)
 def genesis() -> tuple[tuple[str, bytes], ...]:
     """The objects of workspaces nobody has written to yet, as a compactor makes them."""
-    loop = SimLoop(random.Random(0))  # type: ignore[abstract]  # as above
+    loop = SimLoop(random.Random(0))  # type: ignore[abstract]  # what it lacks is the machine
     bucket = SimBucket(loop.time)
     process = SimProcess(loop, "compactor-0", 0, SimClock(loop))
 

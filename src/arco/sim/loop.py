@@ -121,13 +121,13 @@ class SimLoop(asyncio.AbstractEventLoop):
             self._ready.append(handle)
         return handle
 
-    def call_later(  # type: ignore[override]  # as above
+    def call_later(  # type: ignore[override]  # its handle is our own
         self, delay: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> Any:
         """Have something run after a while."""
         return self.call_at(self.seconds + delay, callback, *args, context=context)
 
-    def call_at(  # type: ignore[override]  # as above
+    def call_at(  # type: ignore[override]  # its handle is our own
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> Any:
         """Have something run at a virtual second."""

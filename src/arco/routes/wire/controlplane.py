@@ -210,7 +210,7 @@ def file_descriptor() -> "descriptor_pb2.FileDescriptorProto":
 @cache
 def message_class(name: str) -> Any:
     """The message class with this name, without its package."""
-    from google.protobuf import descriptor_pool, message_factory  # noqa: PLC0415  # see `file_descriptor`
+    from google.protobuf import descriptor_pool, message_factory  # noqa: PLC0415  # protobuf loads with the first message
 
     pool: Any = descriptor_pool
     known = pool.Default()

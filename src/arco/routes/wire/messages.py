@@ -48,7 +48,7 @@ def reply_message(request: Request, message: Any) -> Response:
     """200 with a message, in the form the request came in."""
     if _plain_media(request) != JSON:
         return Response(message.SerializeToString(), media_type=PROTOBUF)
-    from google.protobuf import json_format  # noqa: PLC0415  # see `controlplane.file_descriptor`
+    from google.protobuf import json_format  # noqa: PLC0415  # protobuf loads with the first message
 
     text = json_format.MessageToJson(message, always_print_fields_with_no_presence=True, indent=None)
     return Response(text, media_type=JSON)
@@ -87,7 +87,7 @@ def _parameter(request: Request, wanted: str) -> str | None:
 
 def _parse_json(body: bytes, message: Any) -> None:
     check_json(body)
-    from google.protobuf import json_format  # noqa: PLC0415  # see `controlplane.file_descriptor`
+    from google.protobuf import json_format  # noqa: PLC0415  # protobuf loads with the first message
 
     try:
         json_format.Parse(body.decode(), message, ignore_unknown_fields=True)
