@@ -137,16 +137,19 @@ async def test_where_much_is_written_a_walk_comes_to_its_end_and_elsewhere_it_ta
             await world.machine.submit(unit)
         await world.machine.compactor.settle()
 
-    async def looked_at() -> int:
-        sweeps = await world.upkeep.walk_all(Bounds(objects_max=1))
+    async def looked_at(upkeep: Upkeep = world.upkeep) -> int:
+        sweeps = await upkeep.walk_all(Bounds(objects_max=1))
         return sum(sweep.objects_scanned for sweep in sweeps)
 
+    assert await looked_at() == 0
     await written("a", "b", "c", "d", "e")
     assert await looked_at() == 5
     assert await looked_at() == 1
     await written("f")
     # It goes on where the quiet round left off, to the end.
     assert await looked_at() == 5
+    # Whoever only comes by knows nothing of before, and must not walk every ledger of a store to its end.
+    assert await looked_at(world.chores(world.machine)) == 1
 
 
 async def test_two_walks_of_one_ledger_do_not_run_at_once(world: Workspace) -> None:

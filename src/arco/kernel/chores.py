@@ -93,13 +93,13 @@ class Upkeep:
 
         Where the chain has moved since the last time, runs follow each other up to a bound until the walk is through:
         a ledger that grows faster than one run looks would never be walked to its end, and never be collected. A quiet
-        workspace gets one run, however much its ledger holds.
+        workspace gets one run, however much its ledger holds, and so does one that is seen for the first time.
         """
         sweeps: list[Sweep] = []
         for domain in sorted(self.shop.ledger_domains):
             sweep = await self.walk(domain, bounds)
             sweeps.append(sweep)
-            moved = sweep.head != self._walked_at.get(domain)
+            moved = sweep.head != self._walked_at.get(domain, sweep.head)
             self._walked_at[domain] = sweep.head
             for _ in range(ROUNDS_MAX - 1 if moved else 0):
                 if sweep.scan_complete:
