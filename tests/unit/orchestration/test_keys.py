@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arco.core.errors import InvalidInput
 from arco.domains.orchestration import keys
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
@@ -51,19 +50,6 @@ def _encoded(text: bytes) -> str:
 )
 def test_what_is_no_task_id_is_not_taken_for_one(text: str) -> None:
     assert keys.parse_task_id(text) is None
-
-
-def test_both_forms_of_an_asset_key_are_one_key() -> None:
-    assert keys.asset_key("ns/name") == keys.asset_key("ns.name") == "ns.name"
-    assert keys.asset_key("a.b.c") == keys.asset_key("a/b.c") == "a.b.c"
-
-
-@pytest.mark.parametrize(
-    "text", ["Ns.name", " a.b", "a.b ", "a.", ".b", "1a.b", "a", "", "a..b", "a/b/c", "a.b\n", "a.é"]
-)
-def test_what_is_no_asset_key_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="no asset key"):
-        keys.asset_key(text)
 
 
 def test_a_dispatch_id_is_read_back() -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from arco.core.canonical_json import sha256_hex
-from arco.domains.orchestration.partitions import parse_partition_key, partition_key
+from arco.core.partitions import parse_partition_key, partition_key
 
 _CHUNK_DIGITS: Final = 32
 

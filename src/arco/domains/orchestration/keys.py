@@ -1,4 +1,4 @@
-"""Identifiers that are derived, never drawn: assets, dispatches, attempts, queue names, timers (orchestration.md 1).
+"""Identifiers that are derived, never drawn: tasks, dispatches, attempts, queue names, timers (orchestration.md 1).
 
 Whoever derives one of them gets the same text, so a repeated step repeats a name and is recognised. Pure.
 """
@@ -11,25 +11,13 @@ from typing import Final
 
 import msgspec
 
-from arco.core.errors import InvalidInput
-
 TASK_ID_PREFIX: Final = "ct1_"
 DEFAULT_QUEUE: Final = "default-queue"
 
-_SEGMENT: Final = re.compile(r"[a-z][a-z0-9_]*\Z")
 _TIMER_TYPES: Final = {"retry": "RETRY", "heartbeat": "HEARTBEAT_CHECK", "cron": "CRON", "sla": "SLA_CHECK"}
 _DIGEST_CHARS: Final = 26
 _EPOCH: Final = re.compile(r"[0-9]{1,12}\Z")
 _ATTEMPT: Final = re.compile(r"[1-9][0-9]{0,8}\Z")
-
-
-def asset_key(text: str) -> str:
-    """The canonical `namespace.name` of an asset, from its dot or slash form (1.2). Raises `InvalidInput`."""
-    namespace, separator, name = text.partition("/" if "/" in text else ".")
-    segments = [namespace, *name.split(".")]
-    if not separator or not all(_SEGMENT.match(segment) for segment in segments):
-        raise InvalidInput(f"{text!r} is no asset key: write namespace.name, each part a-z and then a-z, 0-9 or _")
-    return ".".join(segments)
 
 
 def task_id(run_id: str, task_key: str) -> str:

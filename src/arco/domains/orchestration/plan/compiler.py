@@ -12,8 +12,8 @@ import msgspec
 
 from arco.core.canonical_json import sha256_hex
 from arco.core.errors import InvalidInput
+from arco.core.partitions import Value, parse_partition_key, partition_key
 from arco.domains.orchestration.events import TaskDef
-from arco.domains.orchestration.partitions import Value, parse_partition_key, partition_key
 from arco.domains.orchestration.plan.graph import Graph, Reason
 from arco.domains.orchestration.plan.manifest import Asset
 

@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from arco.core.asset_keys import asset_key
 from arco.core.errors import InvalidInput
-from arco.domains.orchestration.keys import asset_key
 
 Mapping = Literal["identity", "all", "latest", "window"]
 

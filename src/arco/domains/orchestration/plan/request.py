@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from arco.core.errors import InvalidInput
-from arco.domains.orchestration.partitions import Value, parse_partition_key, partition_key
+from arco.core.partitions import Value, parse_partition_key, partition_key
 from arco.domains.orchestration.plan.graph import Graph
 from arco.domains.orchestration.plan.manifest import Dimension
 

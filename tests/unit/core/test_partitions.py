@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arco.core.errors import InvalidInput
-from arco.domains.orchestration.partitions import parse_partition_key, partition_id, partition_key
+from arco.core.partitions import parse_partition_key, partition_id, partition_key
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 VALUES = st.one_of(
