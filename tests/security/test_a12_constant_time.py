@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from arco.edge.secrets import SecretSet
+from arco.core.secret_set import SecretSet
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

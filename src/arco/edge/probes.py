@@ -6,12 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arco.core.metrics import CONTENT_TYPE, Registry
+from arco.core.secret_set import SecretSet
 from arco.edge.codec import reply
 from arco.edge.endpoint import Endpoint
 from arco.edge.health import DEGRADED, NOT_READY, READY, Health, ReadinessView, ReadyView, StatusView, VersionView
 from arco.edge.process_metrics import observe_process
 from arco.edge.refusals import Forbidden, UnknownPath
-from arco.edge.secrets import SecretSet
 
 Handler = Callable[[Request], Awaitable[Response]]
 _TAG = "operations"

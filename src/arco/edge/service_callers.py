@@ -12,12 +12,12 @@ import msgspec
 from arco.core.clock import Clock
 from arco.core.log import Log
 from arco.core.scope import Scope, scope_from_request
+from arco.core.secret_set import SecretSet
 from arco.edge.auth import LOCAL_TENANT, LOCAL_WORKSPACE, Identity, bearer, check_local_host, header_text
 from arco.edge.claims import check_origin, lifetime_end
 from arco.edge.hygiene import Headers
 from arco.edge.jose import HS256, Key, KeySource, KeysUnavailable, Refused, open_token
 from arco.edge.refusals import Forbidden, Unauthenticated, UnknownService
-from arco.edge.secrets import SecretSet
 
 SERVICE: Final = "service"
 UNVERIFIED: Final = "unverified"

@@ -7,10 +7,10 @@ from arco.clients.outbound import Outbound
 from arco.config.rules_internal import GCP_OIDC, STATIC_BEARER
 from arco.config.settings import AUTH_HS256, AUTH_JWKS, Settings
 from arco.config.variables import DEV
+from arco.core.secret_set import SecretSet
 from arco.edge.auth import Authenticator
 from arco.edge.jose import KeySource, public_keys, secret_keys
 from arco.edge.jwks import JwkSet
-from arco.edge.secrets import SecretSet
 from arco.edge.service_callers import InternalCaller, OidcCallers, OidcRules, SecretOr, anybody_here, bearer_of
 from arco.roles.process import Process
 

@@ -8,12 +8,12 @@ from joserfc.jwk import OctKey, RSAKey
 from tests.unit.edge.kit import TurnedClock, an_endpoint, served
 
 from arco.core.scope import Scope
+from arco.core.secret_set import SecretSet
 from arco.edge.audit import actor_of
 from arco.edge.auth import DebugHeaders, DevelopmentScope
 from arco.edge.codec import reply
 from arco.edge.context import context_of
 from arco.edge.jose import HS256, RS256, public_keys, secret_keys
-from arco.edge.secrets import SecretSet
 from arco.edge.service_callers import InternalCaller, anybody_here, bearer_of
 from arco.edge.tokens import CACHE_TOKENS_MAX, BearerTokens, TokenRules
 
