@@ -59,6 +59,21 @@ def an_s3() -> Iterator[Emulator]:
         yield emulator
 
 
+class CloudTasks(Emulator):
+    """A Cloud Tasks: its own port is for control, `target` is where clients connect without TLS."""
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.control('where')['grpc']}"
+
+
+@contextmanager
+def a_cloud_tasks() -> Iterator[CloudTasks]:
+    """A Cloud Tasks without queues; its time runs as fast as `control("settings", pace=...)` says."""
+    with _running("tests.emulators.cloud_tasks") as emulator:
+        yield CloudTasks(int(emulator.endpoint.rpartition(":")[2]))
+
+
 @contextmanager
 def _running(module: str) -> Iterator[Emulator]:
     # It ends with its standard input, so also when the tests are killed.

@@ -110,7 +110,7 @@ def _check_task_tokens(draft: Draft) -> None:
 
 def _check_neighbours(draft: Draft) -> None:
     for name in ("ARCO_COMPACTOR_URL", "ARCO_ORCH_COMPACTOR_URL"):
-        check_https(draft, name)
+        check_https(draft, name, draft[name])
     mode = draft["ARCO_COMPACTOR_AUTH_MODE"]
     if mode == "none" and draft["ARCO_ENVIRONMENT"] != DEV:
         draft.refuse("ARCO_COMPACTOR_AUTH_MODE", "must not be none outside dev")
@@ -132,9 +132,8 @@ def _check_ports(draft: Draft) -> None:
         taken.setdefault(port, name)
 
 
-def check_https(draft: Draft, name: str) -> None:
-    """Outside dev a URL that leaves the cluster must be https."""
-    value = draft[name]
+def check_https(draft: Draft, name: str, value: str | None) -> None:
+    """Outside dev a URL that leaves the cluster must be https; `name` is the variable that holds it."""
     if not value or draft["ARCO_ENVIRONMENT"] == DEV:
         return
     scheme, host, _ = url_parts(value)

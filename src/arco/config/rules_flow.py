@@ -7,11 +7,13 @@ from arco.config.gather import Draft
 from arco.config.kinds import url_parts
 from arco.config.rules import check_https
 from arco.config.rules_internal import check_internal
+from arco.config.table_dispatch import CLOUD_TASKS, LOCAL_FILE, MEMORY
 from arco.config.variables import DEV
 
 TOKEN_MARGIN_S: Final = 300
 """A task token outlives its task by this much: the last callback still has to get through."""
 
+_TIMERS: Final = "ARCO_FLOW_TIMER_TARGET_URL"
 _METADATA_NAMES: Final = ("metadata.google.internal", "metadata", "instance-data")
 
 
@@ -26,9 +28,14 @@ def check_flow(draft: Draft) -> None:
             "E-RANGE",
         )
     _check_queue(draft)
-    for name in ("ARCO_FLOW_DISPATCH_TARGET_URL", "ARCO_FLOW_CALLBACK_BASE_URL", "ARCO_FLOW_COMPACTOR_URL"):
-        check_https(draft, name)
-        _check_target(draft, name)
+    for name in ("ARCO_FLOW_DISPATCH_TARGET_URL", "ARCO_FLOW_CALLBACK_BASE_URL", "ARCO_FLOW_COMPACTOR_URL", _TIMERS):
+        check_https(draft, name, draft[name])
+        _check_target(draft, name, draft[name])
+    _check_timers(draft)
+    for bases in (draft["ARCO_FLOW_WORKERS"] or {}).values():
+        for base in bases:
+            check_https(draft, "ARCO_FLOW_WORKERS", base)
+            _check_target(draft, "ARCO_FLOW_WORKERS", base)
     if draft["ARCO_FLOW_CALLBACK_BASE_URL"] and url_parts(draft["ARCO_FLOW_CALLBACK_BASE_URL"])[2] != "/":
         draft.refuse("ARCO_FLOW_CALLBACK_BASE_URL", "must have no path")
     check_internal(draft)
@@ -36,19 +43,27 @@ def check_flow(draft: Draft) -> None:
 
 def _check_queue(draft: Draft) -> None:
     adapter = draft["ARCO_FLOW_QUEUE_ADAPTER"]
-    if adapter == "cloud_tasks":
+    dev = draft["ARCO_ENVIRONMENT"] == DEV
+    if adapter == CLOUD_TASKS:
         for name in ("ARCO_GCP_PROJECT_ID", "ARCO_GCP_LOCATION"):
             if not draft[name]:
                 draft.refuse(name, "required when ARCO_FLOW_QUEUE_ADAPTER is cloud_tasks", "E-REQUIRED")
-    elif adapter and draft["ARCO_ENVIRONMENT"] != DEV:
+    elif adapter in (LOCAL_FILE, MEMORY) and not dev:
         draft.refuse("ARCO_FLOW_QUEUE_ADAPTER", f"{adapter} is only allowed in dev")
+    if draft["ARCO_FLOW_CLOUD_TASKS_ENDPOINT"] and not dev:
+        draft.refuse("ARCO_FLOW_CLOUD_TASKS_ENDPOINT", "is only allowed in dev")
 
 
-def _check_target(draft: Draft, name: str) -> None:
+def _check_timers(draft: Draft) -> None:
+    if draft["ARCO_FLOW_TIMER_TARGET_AUDIENCE"] and not draft[_TIMERS]:
+        draft.refuse(_TIMERS, "required when ARCO_FLOW_TIMER_TARGET_AUDIENCE is set", "E-REQUIRED")
+
+
+def _check_target(draft: Draft, name: str, value: str | None) -> None:
     """Nothing is ever sent to a metadata server or a link-local address."""
-    if not draft[name]:
+    if not value:
         return
-    host = url_parts(draft[name])[1]
+    host = url_parts(value)[1]
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -16,6 +16,7 @@ from arco.config.rules import check_api, check_compactor, check_everywhere, post
 from arco.config.rules_flow import check_flow
 from arco.config.rules_internal import check_internal, internal_mode
 from arco.config.table import VARIABLES, variables_of
+from arco.config.table_dispatch import HTTP
 from arco.config.variables import (
     ALL,
     ALWAYS,
@@ -155,6 +156,8 @@ def _settle_environment(draft: Draft) -> None:
         draft.values.setdefault("ARCO_STORAGE_BUCKET", LOCAL_STORAGE)
         draft.values.setdefault("ARCO_API_PUBLIC", False)
         draft.values.setdefault("ARCO_DEBUG", False)
+        if "ARCO_FLOW_QUEUE_ADAPTER" not in draft.given:
+            draft.values["ARCO_FLOW_QUEUE_ADAPTER"] = HTTP
         if "ARCO_DRAIN_DELAY_SECS" not in draft.given:
             draft.values["ARCO_DRAIN_DELAY_SECS"] = 0
         if "ARCO_LOG_FORMAT" not in draft.given and draft.values.get("ARCO_ENVIRONMENT", DEV) == DEV:

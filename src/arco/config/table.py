@@ -3,12 +3,13 @@
 from typing import Final
 
 from arco.config.table_api import API_VARIABLES
+from arco.config.table_dispatch import DISPATCH_VARIABLES
 from arco.config.table_facades import FACADE_VARIABLES
 from arco.config.table_roles import ROLE_VARIABLES
 from arco.config.table_shared import SHARED
 from arco.config.variables import ALL, ROLES, Variable
 
-VARIABLES: Final = (*SHARED, *API_VARIABLES, *FACADE_VARIABLES, *ROLE_VARIABLES)
+VARIABLES: Final = (*SHARED, *API_VARIABLES, *FACADE_VARIABLES, *ROLE_VARIABLES, *DISPATCH_VARIABLES)
 
 CLIENT_NAMES: Final = frozenset({"ARCO_URL", "ARCO_TOKEN", "ARCO_TENANT", "ARCO_WORKSPACE"})
 """What the command line reads; a server started from the same shell must not complain about them."""

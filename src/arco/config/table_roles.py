@@ -9,7 +9,6 @@ from arco.config.kinds import (
     chosen_words,
     flag,
     integer,
-    queue_name,
     retention_policy,
     secret,
     text,
@@ -17,7 +16,6 @@ from arco.config.kinds import (
     words,
 )
 from arco.config.variables import (
-    API,
     COMPACTOR,
     DISPATCHER,
     FLOW_COMPACTOR,
@@ -233,22 +231,6 @@ _FLOW_ROWS: Final = (
     _positive(_FLOW, "ARCO_FLOW_TASK_TIMEOUT_SECS", "How long a task may run.", 1800),
     _row(_FLOW, "ARCO_GCP_PROJECT_ID", "The project of the queue.", rule="required for cloud_tasks"),
     _row(_FLOW, "ARCO_GCP_LOCATION", "The location of the queue.", rule="required for cloud_tasks"),
-    _row(
-        _FLOW,
-        "ARCO_FLOW_QUEUE",
-        "The name of the queue.",
-        queue_name,
-        rule="`[A-Za-z0-9-]{1,100}`",
-        default="arco-flow-dispatch",
-    ),
-    _row(
-        _FLOW,
-        "ARCO_FLOW_QUEUE_ADAPTER",
-        "The kind of queue.",
-        choice("cloud_tasks", "local_file", "memory"),
-        rule="cloud_tasks; local_file or memory in dev",
-        default="cloud_tasks",
-    ),
     _row(_FLOW, "ARCO_FLOW_COMPACTOR_URL", "Where the flow-compactor answers.", url, required=OUTSIDE_DEV),
     _row(
         _FLOW,
@@ -280,15 +262,6 @@ _FLOW_ROWS: Final = (
         integer(30, 86_400),
         rule="30 to 86400",
         default="300",
-    ),
-    _row(
-        (API, DISPATCHER, SWEEPER),
-        "ARCO_TASK_TOKEN_SECRET_PREVIOUS",
-        "The task token secret before the last rotation; still accepted.",
-        secret,
-        rule="at least 32 bytes",
-        secret=True,
-        source="operations.md 11",
     ),
 )
 

@@ -48,7 +48,7 @@ class MemoryQueue:
 
     async def enqueue(self, task: QueuedTask) -> Answer:
         if self._closed:
-            return Unknown("the queue is closed")
+            return QueueFull()
         if task.kind == TIMER and not self._takes_timers:
             return Refused("no target for timers")
         fault = self._faults.popleft() if self._faults else ""

@@ -22,10 +22,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from arco.core.errors import InvalidInput
-
-DEFAULT_QUEUE: Final = "default-queue"
-"""The worker queue that needs no route of its own."""
+from arco.domains.orchestration.keys import DEFAULT_QUEUE
 
 TOMBSTONE_S: Final = 3_600
 """How long a name is remembered after its delivery ended, at least."""
@@ -123,19 +120,6 @@ def dispatch_url(base: str) -> str:
 def timer_url(base: str) -> str:
     """Where fired timers are taken: the URL as it is configured when that has a path, else the sweeper's route."""
     return _with_path(base, "/internal/timers/fired")
-
-
-def parse_routes(text: str) -> Routes:
-    """Routes from `url`, `queue=url` and commas between them. Raises `InvalidInput`."""
-    found: dict[str, tuple[str, ...]] = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        queue, equals, url = item.partition("=")
-        if not equals:
-            queue, url = DEFAULT_QUEUE, item
-        if not queue.strip() or not url.strip().startswith(("http://", "https://")):
-            raise InvalidInput(f"{item!r} is no route: write queue=http://host:port, or a URL for {DEFAULT_QUEUE}")
-        found[queue.strip()] = (*found.get(queue.strip(), ()), url.strip().rstrip("/"))
-    return Routes(found)
 
 
 def _with_path(base: str, path: str) -> str:

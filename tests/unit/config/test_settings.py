@@ -405,6 +405,39 @@ FLOW_RULES = {
         "ARCO_FLOW_QUEUE_ADAPTER",
         "only allowed in dev",
     ),
+    "file queue": (
+        {"ARCO_ENVIRONMENT": "prod", "ARCO_FLOW_QUEUE_ADAPTER": "local_file"},
+        "ARCO_FLOW_QUEUE_ADAPTER",
+        "only allowed in dev",
+    ),
+    "emulator": (
+        {"ARCO_ENVIRONMENT": "prod", "ARCO_FLOW_CLOUD_TASKS_ENDPOINT": "a:1"},
+        "ARCO_FLOW_CLOUD_TASKS_ENDPOINT",
+        "only allowed in dev",
+    ),
+    "route": ({"ARCO_FLOW_WORKERS": "gpu=worker:1"}, "ARCO_FLOW_WORKERS", "must be an absolute"),
+    "route without a queue": ({"ARCO_FLOW_WORKERS": "=http://w"}, "ARCO_FLOW_WORKERS", "must be url or queue=url"),
+    "route to metadata": (
+        {"ARCO_FLOW_WORKERS": "http://w,gpu=http://169.254.169.254"},
+        "ARCO_FLOW_WORKERS",
+        "must not be a metadata",
+    ),
+    "route in the open": (
+        {"ARCO_ENVIRONMENT": "prod", "ARCO_FLOW_WORKERS": "http://w.example.com"},
+        "ARCO_FLOW_WORKERS",
+        "must be https outside dev",
+    ),
+    "timer target": (
+        {"ARCO_FLOW_TIMER_TARGET_URL": "http://metadata.google.internal/x"},
+        "ARCO_FLOW_TIMER_TARGET_URL",
+        "must not be a metadata",
+    ),
+    "timer audience": ({"ARCO_FLOW_TIMER_TARGET_AUDIENCE": "a"}, "ARCO_FLOW_TIMER_TARGET_URL", "required when"),
+    "old secret": (
+        {"ARCO_TASK_TOKEN_SECRET_PREVIOUS_NOT_AFTER": "tomorrow"},
+        "ARCO_TASK_TOKEN_SECRET_PREVIOUS_NOT_AFTER",
+        "must be a time such as",
+    ),
     "url outside dev": ({"ARCO_ENVIRONMENT": "prod"}, "ARCO_FLOW_COMPACTOR_URL", "required"),
 }
 
@@ -413,6 +446,18 @@ FLOW_RULES = {
 def test_a_rule_of_the_flow_roles_is_checked(change, variable, message):
     assert message in bad("dispatcher", DISPATCHER | change)[variable]
     assert message in bad("sweeper", DISPATCHER | change)[variable]
+
+
+def test_routes_to_workers_are_read_by_queue_and_http_push_is_fine_anywhere():
+    routes = {"ARCO_FLOW_WORKERS": "https://a.example.com/, gpu=https://b.example.com,https://c.example.com"}
+    found = load("dispatcher", DISPATCHER | routes | {"ARCO_FLOW_QUEUE_ADAPTER": "http"})
+    assert isinstance(found, Settings)
+    assert found.value("ARCO_FLOW_WORKERS") == {
+        "default-queue": ("https://a.example.com", "https://c.example.com"),
+        "gpu": ("https://b.example.com",),
+    }
+    prod = bad("dispatcher", DISPATCHER | {"ARCO_ENVIRONMENT": "prod", "ARCO_FLOW_QUEUE_ADAPTER": "http"})
+    assert "ARCO_FLOW_QUEUE_ADAPTER" not in prod
 
 
 @pytest.mark.parametrize(
