@@ -3,6 +3,8 @@
 The walls are the contracts in pyproject.toml, under `tool.importlinter`; `docs/architecture.md` says why each stands.
 """
 
+import ast
+import importlib
 import os
 import statistics
 import subprocess
@@ -14,6 +16,8 @@ from typing import Any, Final
 import grimp
 import pytest
 from importlinter.cli import lint_imports
+
+import arco
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 IMPORT_MS_MAX: Final = 50.0
@@ -66,6 +70,27 @@ def test_importing_arco_takes_under_50_ms_and_no_server_package():
     # The median of several: the machine may be busy, and the import itself is what is bounded.
     times = [float(_run(_TIMED_IMPORT)) for _ in range(5)]
     assert statistics.median(times) < IMPORT_MS_MAX, times
+
+
+def test_defining_assets_loads_no_server_package():
+    loaded = _loaded_after("from arco import asset, asset_check, checks, daily\n@asset\ndef orders() -> None: ...\n")
+    assert not loaded & SERVER_PACKAGES, sorted(loaded & SERVER_PACKAGES)
+
+
+def test_every_name_of_the_sdk_is_what_a_type_checker_believes():
+    source = ast.parse((ROOT / "src" / "arco" / "__init__.py").read_text("utf-8"))
+    promised = {
+        (alias.name, node.module)
+        for block in source.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    given = {(name, home) for name, home in arco._HOME_OF.items()}
+    assert promised == given
+    for name, home in sorted(given):
+        assert getattr(arco, name) is getattr(importlib.import_module(str(home)), name)
 
 
 def test_the_help_of_the_command_line_loads_no_server_package():
