@@ -21,7 +21,8 @@ from arco.domains.catalog.events import (
     TableRegistered,
 )
 from arco.kernel.envelope import Envelope, Unit
-from arco.roles.compactor import make_compactors
+from arco.roles.chain_role import make_compactors
+from arco.roles.chains import CATALOG
 from arco.roles.process import Process, make_process
 
 SCOPE = Scope("local", "default")
@@ -78,7 +79,7 @@ def loaded(root: Path, size: int, progress: bool = True) -> Path:
 
 async def _load(folder: Path, size: int, progress: bool) -> None:
     process = make_process(f"file://{folder}")
-    compactors = make_compactors(process, only=SCOPE, idle_merge_ms=60_000)
+    compactors = make_compactors(process, CATALOG, only=SCOPE, idle_merge_ms=60_000)
     compactor = compactors.of(SCOPE)
     units = _units(process, size)
     began = time.monotonic()

@@ -12,8 +12,9 @@ from arco.core.retention import parse_policy
 from arco.core.scope import Scope
 from arco.domains.catalog.tables import CATALOGS
 from arco.kernel.chores import Upkeeps
+from arco.roles.chain_role import make_compactors
+from arco.roles.chains import CATALOG
 from arco.roles.chores import Chores
-from arco.roles.compactor import make_compactors
 from arco.storage.port import Absent
 
 from .world import SCOPE, World, a_world
@@ -190,9 +191,9 @@ async def test_an_uninitialised_workspace_has_nothing_to_tend(world: World) -> N
 
 async def test_what_was_left_in_a_workspace_nobody_asks_for_is_found_and_others_get_no_compactor(world: World) -> None:
     left, idle = Scope("acme", "left"), Scope("acme", "idle")
-    compactors = make_compactors(world.process, only=None, idle_merge_ms=1_000)
+    compactors = make_compactors(world.process, CATALOG, only=None, idle_merge_ms=1_000)
     upkeeps = Upkeeps(compactors, parse_policy("default").horizons())
-    chores = Chores(world.settings, world.process, compactors, upkeeps)
+    chores = Chores(world.settings, world.process, compactors, upkeeps, domain="catalog")
     made = world.process.scoped_store(left, "api")
     orphan = await world.in_scope().get(Key(await _orphan(world)))
     assert orphan is not None

@@ -22,7 +22,8 @@ from arco.kernel.reader import ChainSnapshot
 from arco.kernel.upkeep import keep_up, upkeep_unit
 from arco.kernel.verify import Verifier, VerifyReport
 from arco.kernel.workshop import Workshop
-from arco.roles.compactor import make_compactors
+from arco.roles import chains
+from arco.roles.chain_role import make_compactors
 from arco.roles.process import Process, make_process
 from arco.storage.counting import CountingStore
 
@@ -140,7 +141,7 @@ async def test_an_older_chain_gets_its_index_in_bounded_steps_between_the_commit
 async def test_the_compactors_of_a_process_begin_to_build_by_themselves_and_end_in_the_middle():
     process = make_process("memory://")
     await an_older_chain(process, 400)
-    compactors = make_compactors(process, only=SCOPE, idle_merge_ms=IDLE_MS)
+    compactors = make_compactors(process, chains.CATALOG, only=SCOPE, idle_merge_ms=IDLE_MS)
     compactors.of(SCOPE)
     for _ in range(10_000):
         if (await snapshot_of(compactors.workshop(SCOPE))).count(POSTINGS):
@@ -148,7 +149,7 @@ async def test_the_compactors_of_a_process_begin_to_build_by_themselves_and_end_
         await asyncio.sleep(0)
     assert (await snapshot_of(compactors.workshop(SCOPE))).count(POSTINGS)
     await compactors.stop()
-    again = make_compactors(process, only=SCOPE, idle_merge_ms=IDLE_MS)
+    again = make_compactors(process, chains.CATALOG, only=SCOPE, idle_merge_ms=IDLE_MS)
     compactor = again.of(SCOPE)
     await keep_up(again.workshop(SCOPE), compactor)
     await is_whole(again.workshop(SCOPE))

@@ -59,6 +59,37 @@ def _positive(roles: tuple[str, ...], name: str, doc: str, default: int) -> Vari
     return _row(roles, name, doc, integer(1), rule="> 0", default=str(default))
 
 
+def _repair_rows(role: str, prefix: str, source: str) -> tuple[Variable, ...]:
+    """The contracts' own settings of repair."""
+    return (
+        _row(
+            (role,),
+            f"{prefix}_REPAIR_AUTOMATION_MODE",
+            "The contract's name of `ARCO_REPAIR_MODE`; used when that is not set.",
+            choice("disabled", "dry_run", "enforce"),
+            rule="disabled, dry_run or enforce",
+            source=source,
+        ),
+        _row(
+            (role,),
+            f"{prefix}_REPAIR_AUTOMATION_INTERVAL_SECS",
+            "The contract's name of `ARCO_REPAIR_INTERVAL_SECS`; used when that is not set.",
+            integer(1),
+            rule="> 0",
+            source=source,
+        ),
+        _row(
+            (role,),
+            f"{prefix}_REPAIR_AUTOMATION_SCOPE",
+            "How much repair looks at.",
+            choice("full", "current_head_only"),
+            rule="full or current_head_only",
+            default="full",
+            source=source,
+        ),
+    )
+
+
 _COMPACTOR_ROWS: Final = (
     _row(
         (COMPACTOR,),
@@ -68,7 +99,7 @@ _COMPACTOR_ROWS: Final = (
         rule="comma list of catalog, lineage, search, artifacts; holds the first three",
         default="catalog,lineage,search,artifacts",
     ),
-    _positive((COMPACTOR,), "ARCO_COMPACTOR_INTERVAL_SECS", "How often the compactor looks for missed work.", 60),
+    _positive(_COMPACTORS, "ARCO_COMPACTOR_INTERVAL_SECS", "How often the compactor looks for missed work.", 60),
     _row(
         (COMPACTOR,),
         "ARCO_COMPACTOR_UNHEALTHY_THRESHOLD_SECS",
@@ -79,7 +110,7 @@ _COMPACTOR_ROWS: Final = (
         source="catalog.md 5.4",
     ),
     _row(
-        (COMPACTOR,),
+        _COMPACTORS,
         "ARCO_IDLE_MERGE_MS",
         "How long a chain is idle until its deltas are merged into segments.",
         integer(1),
@@ -100,30 +131,13 @@ _COMPACTOR_ROWS: Final = (
         default="dry_run",
     ),
     _positive(_COMPACTORS, "ARCO_REPAIR_INTERVAL_SECS", "How often repair looks.", 300),
-    _row(
-        (COMPACTOR,),
-        "ARCO_COMPACTOR_REPAIR_AUTOMATION_MODE",
-        "The contract's name of `ARCO_REPAIR_MODE`; used when that is not set.",
-        choice("disabled", "dry_run", "enforce"),
-        rule="disabled, dry_run or enforce",
-        source="catalog.md 5.4",
-    ),
-    _row(
-        (COMPACTOR,),
-        "ARCO_COMPACTOR_REPAIR_AUTOMATION_INTERVAL_SECS",
-        "The contract's name of `ARCO_REPAIR_INTERVAL_SECS`; used when that is not set.",
-        integer(1),
-        rule="> 0",
-        source="catalog.md 5.4",
-    ),
-    _row(
-        (COMPACTOR,),
-        "ARCO_COMPACTOR_REPAIR_AUTOMATION_SCOPE",
-        "How much repair looks at.",
-        choice("full", "current_head_only"),
-        rule="full or current_head_only",
-        default="full",
-        source="catalog.md 5.4",
+    *(
+        row
+        for role, prefix, source in (
+            (COMPACTOR, "ARCO_COMPACTOR", "catalog.md 5.4"),
+            (FLOW_COMPACTOR, "ARCO_FLOW_COMPACTOR", "orchestration.md 5.5"),
+        )
+        for row in _repair_rows(role, prefix, source)
     ),
     _row(
         (COMPACTOR,),
@@ -135,7 +149,7 @@ _COMPACTOR_ROWS: Final = (
         source="catalog.md 5.4",
     ),
     _row(
-        (COMPACTOR,),
+        _COMPACTORS,
         "ARCO_RETENTION_POLICY",
         "How long superseded versions, the ledger and the memory of outcomes stay.",
         retention_policy,
@@ -144,7 +158,7 @@ _COMPACTOR_ROWS: Final = (
         source="catalog.md 2.12",
     ),
     _row(
-        (COMPACTOR,),
+        _COMPACTORS,
         "ARCO_ANTI_ENTROPY_MAX_OBJECTS_PER_RUN",
         "Ledger objects one sweep looks at; 0 turns it off.",
         integer(0),
@@ -152,8 +166,8 @@ _COMPACTOR_ROWS: Final = (
         default="1000",
         source="catalog.md 5.4",
     ),
-    _positive((COMPACTOR,), "ARCO_ANTI_ENTROPY_REPROCESS_BATCH_SIZE", "Missed events of one batch.", 100),
-    _positive((COMPACTOR,), "ARCO_ANTI_ENTROPY_REPROCESS_TIMEOUT_SECS", "How long one batch may take.", 30),
+    _positive(_COMPACTORS, "ARCO_ANTI_ENTROPY_REPROCESS_BATCH_SIZE", "Missed events of one batch.", 100),
+    _positive(_COMPACTORS, "ARCO_ANTI_ENTROPY_REPROCESS_TIMEOUT_SECS", "How long one batch may take.", 30),
 )
 
 _INTERNAL_ROWS: Final = (

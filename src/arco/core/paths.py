@@ -14,6 +14,8 @@ DELTA_FOLDERS: Final = ("tables/", "warehouse/")
 """Where tables whose commits are coordinated may lie: folders that hold nothing of the control plane."""
 
 ROOT_MANIFEST: Final = Key("manifests/root.manifest.json")
+ORCHESTRATION_ROOT: Final = Key("state/orchestration/root.json")
+"""What the root manifest is to the compactor's chain: there once the chain was made, and never removed."""
 
 
 class InvalidKey(Exception):
@@ -109,6 +111,11 @@ def anti_entropy_cursor(domain: str) -> Key:
 def quarantined(domain: str, name: str) -> Key:
     """Where ledger bytes that cannot be read are put aside."""
     return Key(f"quarantine/{domain}/{name}")
+
+
+def quarantined_manifest(chain: str, name: str) -> Key:
+    """Where a manifest that cannot be read is put aside."""
+    return Key(f"quarantine/manifests/{name}" if chain == "catalog" else f"quarantine/{chain}/manifests/{name}")
 
 
 def root_transaction(tx_id: str) -> Key:

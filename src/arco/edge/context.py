@@ -42,6 +42,13 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     author: str = ANONYMOUS
 
 
+class ChainAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """A further chain of a workspace: how it is read, and how it is written."""
+
+    reader_for: Callable[[Scope], Reader]
+    desk_for: Callable[[Scope], Desk]
+
+
 class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     """What the api role gives its handlers.
 
@@ -49,8 +56,8 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     `query` is the SQL service (`query.service`), `queries` what runs of it (`query.running`), `lineage` the edge
     indexes (`domains.lineage.index_cache`) or None; `facts` takes what is worth keeping and nobody waits for, `audit`
     is the audit trail, `urls` the desk of signed URLs (`edge.urls`), `index_owed` is told of a scope whose search index
-    is not whole (`loops.waking`). Handlers that write take their
-    desk from `desk_of`, which signs what they hand in.
+    is not whole (`loops.waking`), `flow` is orchestration's chain. Handlers that write take their desk from `desk_of`
+    or `flow_desk_of`, which sign what they hand in.
     """
 
     clock: Clock
@@ -67,6 +74,7 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     audit: AuditTrail | None = None
     urls: Any = None
     index_owed: Any = None
+    flow: ChainAccess | None = None
 
 
 def context_of(request: HTTPConnection) -> RequestContext:
@@ -86,6 +94,19 @@ def desk_of(request: HTTPConnection) -> Desk:
     """The desk of the request's workspace; it says of every unit who asked for it, in which request."""
     context = context_of(request)
     return SignedDesk(services_of(request).desk_for(context.scope), context.author, context.request_id or None)
+
+
+def flow_of(request: HTTPConnection) -> ChainAccess:
+    """Orchestration's chain."""
+    found = services_of(request).flow
+    assert found is not None
+    return found
+
+
+def flow_desk_of(request: HTTPConnection) -> Desk:
+    """The desk of the request's workspace for orchestration; signed as that of `desk_of`."""
+    context = context_of(request)
+    return SignedDesk(flow_of(request).desk_for(context.scope), context.author, context.request_id or None)
 
 
 def audit(request: HTTPConnection, action: str, reason: str, resource: str = "") -> None:

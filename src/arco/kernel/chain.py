@@ -27,16 +27,20 @@ class ChainSpec(msgspec.Struct, frozen=True):
     """A chain by name, and the domains whose pointers it moves; the first one's moves with every commit.
 
     `hinted` are domains whose pointer is a manifest of their own that is swapped in place, and is there from their
-    first change on (catalog.md 2.6).
+    first change on (catalog.md 2.6). `root` is the object that says that the chain was made.
     """
 
     name: str
     domains: tuple[str, ...]
     hinted: tuple[str, ...] = ()
+    root: paths.Key = paths.ROOT_MANIFEST
 
 
 CATALOG_CHAIN: Final = ChainSpec("catalog", ("catalog", "lineage", "search"), hinted=("executions",))
 """The compactor's chain: all its domains, atomic by construction."""
+
+ORCHESTRATION_CHAIN: Final = ChainSpec("orchestration", ("orchestration",), root=paths.ORCHESTRATION_ROOT)
+"""The flow-compactor's chain."""
 
 
 class Head(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ from arco.kernel.manifest import (
     encode,
 )
 from arco.kernel.merge import WrittenObject
+from arco.kernel.records import KERNEL_DOMAIN
 from arco.kernel.spec import TableSpec
 from arco.kernel.state import ChainState
 
@@ -273,7 +274,9 @@ class Composer:
         )
 
     def _domain_manifests(self, previous: Manifest, folded: FoldedBatch, number: int) -> dict[str, str]:
-        changed = {self._specs[name].domain for name in folded.changes}
+        first = self._chain.domains[0]
+        domains = (self._specs[name].domain for name in folded.changes)
+        changed = {first if domain == KERNEL_DOMAIN else domain for domain in domains}
         return {**previous.domain_manifests, **dict.fromkeys(sorted(changed), f"{number:020d}")}
 
     @staticmethod

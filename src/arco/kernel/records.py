@@ -11,8 +11,8 @@ from arco.core.errors import invariant
 from arco.kernel.fold import Domain
 from arco.kernel.spec import Row, TableSpec
 
-KERNEL_DOMAIN: Final = "catalog"
-"""The pointer that moves with every commit: the chain's own."""
+KERNEL_DOMAIN: Final = "kernel"
+"""Stands for the first domain of the chain: its pointer moves with every commit."""
 
 
 class CommitRow(Row, frozen=True, kw_only=True, gc=False):

@@ -121,7 +121,9 @@ class Repairer:
         parent = await self._readable(number - 1)
         if found is None or parent is None:
             return Action(key, False, "it cannot be told what it continued; restore from a backup")
-        await self._shop.store.put(paths.quarantined("manifests", key.rsplit("/", 1)[1]), found.body, when=Absent())
+        await self._shop.store.put(
+            paths.quarantined_manifest(self._chain.spec.name, key.rsplit("/", 1)[1]), found.body, when=Absent()
+        )
         manifest = msgspec.structs.replace(
             parent.manifest,
             manifest_id=f"{number:020d}",

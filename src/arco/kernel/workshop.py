@@ -130,13 +130,13 @@ class Workshop:
             first = await self._first()
         # Readers conclude "no workspace" from the absence of the pointer, and we that its making is finished from its
         # presence: it must exist before any later manifest does, and after everything else here.
-        await self._ensure(paths.ROOT_MANIFEST, self._root_manifest())
+        await self._ensure(self.chain.spec.root, self._root_manifest())
         await self.pointers.genesis(first)
         return await self.chain.follow(first)
 
     async def _first(self) -> Head:
         """Create manifest 0. Raises `CorruptData` when it was there before."""
-        if await self.store.head(paths.ROOT_MANIFEST) is None:
+        if await self.store.head(self.chain.spec.root) is None:
             outcome = await self.publisher.publish(self._genesis(), None, self.clock.steady_ms())
             if isinstance(outcome, Undecided):
                 raise StorageUnavailable(f"the first manifest could not be created: {outcome.cause}")
@@ -243,13 +243,14 @@ class Workshop:
         )
 
     def _root_manifest(self) -> bytes:
+        spec = self.chain.spec
+        named = {domain: paths.pointer(domain) for domain in spec.domains} | {
+            domain: paths.hint(domain) for domain in spec.hinted
+        }
         return encode(
             {
                 "version": 1,
-                "catalogManifestPath": paths.pointer("catalog"),
-                "lineageManifestPath": paths.pointer("lineage"),
-                "executionsManifestPath": "manifests/executions.manifest.json",
-                "searchManifestPath": paths.pointer("search"),
+                **{f"{domain}ManifestPath": path for domain, path in named.items()},
                 "updatedAt": instant.stored_text(self.clock.now_ms()),
             }
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from arco.clients.compactor import InProcessTransport
 from arco.config.settings import Settings
-from arco.config.variables import ALL, API, COMPACTOR, METRICS, ROLES
+from arco.config.variables import ALL, API, COMPACTOR, FLOW_COMPACTOR, METRICS, ROLES
 from arco.roles.process import Process
 from arco.roles.served import ServedRole
 
@@ -19,13 +19,14 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> l
         return _with_metrics([_one(settings.role, settings, process, environ)], settings, process)
     # Whoever calls from within needs no other proof than this; it is never outside the process.
     own = process.entropy.bytes(32).hex()
-    compactor = _one(COMPACTOR, settings, process, environ, own=own)
+    writers = {role: _one(role, settings, process, environ, own=own) for role in (FLOW_COMPACTOR, COMPACTOR)}
     # Each role imports only what it needs; the api alone loads the query room.
     from arco.roles import api  # noqa: PLC0415  # each role is imported when it is built
 
-    front = api.build(settings, process, environ, transport=InProcessTransport(compactor.app, token=own))
-    others = [_one(role, settings, process, environ) for role in ROLES if role not in (API, COMPACTOR)]
-    return _with_metrics([front, *others, compactor], settings, process)
+    within = {role: InProcessTransport(served.app, token=own) for role, served in writers.items()}
+    front = api.build(settings, process, environ, within=within)
+    others = [_one(role, settings, process, environ) for role in ROLES if role not in (API, *writers)]
+    return _with_metrics([front, *others, *writers.values()], settings, process)
 
 
 def _with_metrics(served: list[ServedRole], settings: Settings, process: Process) -> list[ServedRole]:
@@ -48,6 +49,10 @@ def _one(
         from arco.roles import compactor  # noqa: PLC0415  # an api does not pay for the compactor's
 
         return compactor.build(settings, process, environ, own=own)
+    if role == FLOW_COMPACTOR:
+        from arco.roles import flow_compactor  # noqa: PLC0415  # nobody else pays for orchestration's writer
+
+        return flow_compactor.build(settings, process, environ, own=own)
     from arco.roles import waiting  # noqa: PLC0415  # each role is imported when it is built
 
     return waiting.build(role, settings, process, environ)

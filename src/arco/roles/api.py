@@ -1,12 +1,12 @@
 """The api role: everything public, over the read model, the ledger and its compactor (architecture.md, Roles)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import arco
 from arco.clients.compactor import CompactorClient, HttpTransport, Transport
 from arco.config.settings import AUTH_DEBUG, AUTH_DEVELOPMENT, AUTH_HS256, Settings
-from arco.config.variables import METRICS
+from arco.config.variables import COMPACTOR, FLOW_COMPACTOR, METRICS
 from arco.core.clock import Clock
 from arco.core.errors import NotFound
 from arco.core.metrics import Registry
@@ -21,7 +21,7 @@ from arco.domains.transactions.root_commands import finish_overdue as finish_ove
 from arco.edge.addresses import ClientAddresses
 from arco.edge.app import AppParts, Mounted, build_app
 from arco.edge.auth import Authenticator, DebugHeaders, DevelopmentScope
-from arco.edge.context import ApiServices
+from arco.edge.context import ApiServices, ChainAccess
 from arco.edge.cors import CorsRules
 from arco.edge.health import Health, version_view
 from arco.edge.lifecycle import Lifecycle
@@ -44,10 +44,12 @@ from arco.query.sandbox import Sandbox
 from arco.query.service import QueryService
 from arco.query.shelf import Shelf
 from arco.query.wire import QueryLimits
+from arco.roles.chains import CATALOG, ServedChain
 from arco.roles.credentials import compactor_credentials, user_keys
+from arco.roles.flow_chain import orchestration
 from arco.roles.health import storage_check
 from arco.roles.keeping import audit_trail, keep_facts, query_history
-from arco.roles.process import PerScope, Process, derived_secret, domains
+from arco.roles.process import PerScope, Process, derived_secret
 from arco.roles.served import ServedRole
 from arco.roles.urls import url_desk
 from arco.routes.public.everything import API_ENDPOINTS
@@ -57,14 +59,20 @@ PREFIX: Final = "/api/v1"
 REPAIRER: Final = "api:repair"
 """Who events say they are from when nobody asked for them."""
 
+_URLS: Final = {COMPACTOR: "ARCO_COMPACTOR_URL", FLOW_COMPACTOR: "ARCO_ORCH_COMPACTOR_URL"}
+
 
 def build(
-    settings: Settings, process: Process, environ: Mapping[str, str], *, transport: Transport | None = None
+    settings: Settings,
+    process: Process,
+    environ: Mapping[str, str],
+    *,
+    within: Mapping[str, Transport] | None = None,
 ) -> ServedRole:
-    """The api; `transport` reaches a compactor of the same process, otherwise its URL is called."""
+    """The api; `within` reaches the writers of the same process by role, others are called by their URLs."""
     lifecycle = Lifecycle()
-    http = None if transport else _http_transport(settings, process)
-    services = make_services(settings, process, transport or http)
+    ways = Ways(settings, process, within or {})
+    services = make_services(settings, process, ways)
     health = Health(
         [storage_check(process.store)],
         role=ROLE,
@@ -100,8 +108,7 @@ def build(
         if services.audit is not None:
             await services.audit.close()
         await services.facts.close()
-        if http is not None:
-            await http.close()
+        await ways.close()
 
     return ServedRole(role=ROLE, app=app, lifecycle=lifecycle, health=health, close=close, begin=repairs.start)
 
@@ -129,22 +136,55 @@ def mounted(settings: Settings, process: Process, health: Health, environ: Mappi
     return [*found, ("", openapi_endpoint(found, info))]
 
 
-def make_services(settings: Settings, process: Process, transport: Any) -> ApiServices:
-    """What the handlers are given."""
+class Ways:
+    """How the api reaches the writers of its chains: within the process, or over HTTP."""
 
-    readers = PerScope(lambda scope: process.reader(scope, ROLE))
-    compactors = PerScope(lambda scope: CompactorClient(transport, scope, process.clock))
+    def __init__(self, settings: Settings, process: Process, within: Mapping[str, Transport]) -> None:
+        self._settings = settings
+        self._process = process
+        self._within = within
+        self._http: list[HttpTransport] = []
 
-    def desk(scope: Scope) -> LedgerDesk:
+    def to(self, role: str) -> Transport:
+        """The way to a role."""
+        found = self._within.get(role)
+        if found is not None:
+            return found
+        url = self._settings.value(_URLS[role])
+        way = HttpTransport(url, compactor_credentials(self._settings, self._process, url))
+        self._http.append(way)
+        return way
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for way in self._http:
+            await way.close()
+
+
+class _Access:
+    """Reading and writing one chain of every workspace."""
+
+    def __init__(self, process: Process, served: ServedChain, way: Transport) -> None:
+        self.readers = PerScope(lambda scope: process.reader(scope, ROLE, served))
+        self.compactors = PerScope(lambda scope: CompactorClient(way, scope, process.clock))
+        self._process = process
+        self.desks = PerScope(self._desk)
+
+    def _desk(self, scope: Scope) -> LedgerDesk:
         return LedgerDesk(
-            process.scoped_store(scope, ROLE),
-            compactors(scope),
-            clock=process.clock,
-            ids=process.ids,
-            on_receipt=lambda manifest_id: readers(scope).expect(manifest_id),
+            self._process.scoped_store(scope, ROLE),
+            self.compactors(scope),
+            clock=self._process.clock,
+            ids=self._process.ids,
+            on_receipt=lambda manifest_id: self.readers(scope).expect(manifest_id),
         )
 
-    desks = PerScope(desk)
+
+def make_services(settings: Settings, process: Process, ways: Ways) -> ApiServices:
+    """What the handlers are given."""
+    own = _Access(process, CATALOG, ways.to(COMPACTOR))
+    flow = _Access(process, orchestration(), ways.to(FLOW_COMPACTOR))
+    readers, desks, compactors = own.readers, own.desks, own.compactors
     facts = keep_facts(process, desks, readers)
     secret = _cursor_secret(settings, process)
     return ApiServices(
@@ -161,6 +201,7 @@ def make_services(settings: Settings, process: Process, transport: Any) -> ApiSe
         audit=audit_trail(settings, process, facts),
         index_owed=Waking(lambda scope: compactors(scope).compact(SEARCH, []), clock=process.clock, log=process.log),
         urls=url_desk(process, readers, secret=secret, prefix=PREFIX),
+        flow=ChainAccess(reader_for=flow.readers, desk_for=flow.desks),
     )
 
 
@@ -241,10 +282,9 @@ def _cursor_secret(settings: Settings, process: Process) -> bytes:
 
 
 def _query_service(settings: Settings, process: Process) -> QueryService:
-    specs = [spec for domain in domains() for spec in domain.tables]
     killed = process.registry.counter("arco_query_killed_total", "Sandbox children that did not live", ["reason"])
     return QueryService(
-        public_relations([*specs, COMMITS]),
+        public_relations([*CATALOG.tables, COMMITS]),
         _find_table,
         lambda scope: _data_files(process, scope),
         limits=QueryLimits(
@@ -270,10 +310,6 @@ async def _find_table(snapshot: Snapshot, catalog: str, schema: str, table: str)
         return await get_table(snapshot, catalog, schema, table)
     except NotFound:
         return None
-
-
-def _http_transport(settings: Settings, process: Process) -> HttpTransport:
-    return HttpTransport(settings.value("ARCO_COMPACTOR_URL"), compactor_credentials(settings, process))
 
 
 def _cors(settings: Settings) -> CorsRules | None:

@@ -23,20 +23,29 @@ from arco.roles.process import Process
 
 DISABLED: Final = "disabled"
 ENFORCE: Final = "enforce"
-_DOMAIN: Final = "catalog"
-"""One chain holds all domains of the compactor: its findings are told under the first."""
+_OWN_MODES: Final = {
+    "catalog": "ARCO_COMPACTOR_REPAIR_AUTOMATION",
+    "orchestration": "ARCO_FLOW_COMPACTOR_REPAIR_AUTOMATION",
+}
+"""The contracts' own names of the settings of repair, by chain; used before the common ones."""
+
+_METERS: Final = {"catalog": "arco_catalog", "orchestration": "arco_flow_orch"}
 
 
 class Chores:
-    """The scheduled chores of a compactor process."""
+    """The scheduled chores of a process that writes chains; `domain` is the first of the chain's."""
 
-    def __init__(self, settings: Settings, process: Process, compactors: Compactors, upkeeps: Upkeeps) -> None:
+    def __init__(
+        self, settings: Settings, process: Process, compactors: Compactors, upkeeps: Upkeeps, *, domain: str
+    ) -> None:
         self._process = process
         self._compactors = compactors
         self._upkeeps = upkeeps
-        self._meter = ChoreMeter(process.registry)
-        self._mode = str(settings.value("ARCO_COMPACTOR_REPAIR_AUTOMATION_MODE") or settings.value("ARCO_REPAIR_MODE"))
-        self._scope = str(settings.value("ARCO_COMPACTOR_REPAIR_AUTOMATION_SCOPE"))
+        self._domain = domain
+        self._meter = ChoreMeter(process.registry, domain, _METERS[domain])
+        own = _OWN_MODES[domain]
+        self._mode = str(settings.value(f"{own}_MODE") or settings.value("ARCO_REPAIR_MODE"))
+        self._scope = str(settings.value(f"{own}_SCOPE"))
         self._bounds = Bounds(
             objects_max=max(settings.value("ARCO_ANTI_ENTROPY_MAX_OBJECTS_PER_RUN"), 1),
             batch=settings.value("ARCO_ANTI_ENTROPY_REPROCESS_BATCH_SIZE"),
@@ -44,9 +53,7 @@ class Chores:
         )
         walks = bool(settings.value("ARCO_ANTI_ENTROPY_MAX_OBJECTS_PER_RUN"))
         often = settings.value("ARCO_COMPACTOR_INTERVAL_SECS")
-        seldom = settings.value("ARCO_COMPACTOR_REPAIR_AUTOMATION_INTERVAL_SECS") or settings.value(
-            "ARCO_REPAIR_INTERVAL_SECS"
-        )
+        seldom = settings.value(f"{own}_INTERVAL_SECS") or settings.value("ARCO_REPAIR_INTERVAL_SECS")
         self._loops = (
             self._loop(self.walk, often if walks else 0),
             self._loop(self.tend, 0 if self._mode == DISABLED else seldom),
@@ -109,7 +116,7 @@ class Chores:
         began_ms = self._process.clock.steady_ms()
         status = "check_failed"
         try:
-            report, actions = await upkeep.reconcile(_DOMAIN, self._scope, repair=enforce)
+            report, actions = await upkeep.reconcile(self._domain, self._scope, repair=enforce)
             status = _status(report, actions)
             now_ms = self._process.clock.steady_ms()
             self._meter.reconciled(report, actions, now_ms=now_ms, took_ms=now_ms - began_ms)
@@ -144,7 +151,8 @@ def _status(report: Report, actions: Sequence[Action] | None) -> str:
 class ChoreMeter:
     """The metrics of the chores."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, domain: str, prefix: str) -> None:
+        self._domain = domain
         self._deleted = registry.counter("arco_gc_objects_deleted_total", "Objects collected").series()
         self._bytes = registry.counter("arco_gc_bytes_reclaimed_total", "Bytes collected").series()
         self._errors = registry.counter("arco_gc_errors_total", "Collections that failed").series()
@@ -154,18 +162,16 @@ class ChoreMeter:
             "arco_anti_entropy_gaps_found_total", "Events nobody had handed in", ("domain", "result")
         )
         labels = ("domain", "issue_type", "repairable")
-        self._issues = registry.counter("arco_catalog_reconciler_issues_total", "Findings of reconcile", labels)
-        self._repairs = registry.counter("arco_catalog_reconciler_repairs_total", "Repairs that were made").series()
+        self._issues = registry.counter(f"{prefix}_reconciler_issues_total", "Findings of reconcile", labels)
+        self._repairs = registry.counter(f"{prefix}_reconciler_repairs_total", "Repairs that were made").series()
         self._runs = registry.counter(
-            "arco_catalog_repair_automation_runs_total", "Rounds of repair", ("domain", "mode", "scope", "status")
+            f"{prefix}_repair_automation_runs_total", "Rounds of repair", ("domain", "mode", "scope", "status")
         )
-        self._findings = registry.counter("arco_catalog_repair_findings_total", "Findings").series()
-        self._repeats = registry.counter("arco_catalog_repair_repeat_findings_total", "Findings found again").series()
-        self._backlog = registry.gauge("arco_catalog_repair_backlog_count", "Findings not repaired").series()
-        self._age = registry.gauge("arco_catalog_repair_backlog_age_seconds", "Age of the oldest finding").series()
-        self._latency = registry.histogram(
-            "arco_catalog_repair_completion_latency_seconds", "Time of a repair"
-        ).series()
+        self._findings = registry.counter(f"{prefix}_repair_findings_total", "Findings").series()
+        self._repeats = registry.counter(f"{prefix}_repair_repeat_findings_total", "Findings found again").series()
+        self._backlog = registry.gauge(f"{prefix}_repair_backlog_count", "Findings not repaired").series()
+        self._age = registry.gauge(f"{prefix}_repair_backlog_age_seconds", "Age of the oldest finding").series()
+        self._latency = registry.histogram(f"{prefix}_repair_completion_latency_seconds", "Time of a repair").series()
         self._known: dict[str, int] = {}
 
     def walked(self, sweeps: Sequence[Sweep]) -> None:
@@ -174,12 +180,12 @@ class ChoreMeter:
             folded = max(sweep.missed - sweep.pending, 0)
             for result, count in (("folded", folded), ("pending", sweep.pending), ("quarantined", sweep.quarantined)):
                 if count:
-                    self._gaps.series(_DOMAIN, result).inc(count)
+                    self._gaps.series(self._domain, result).inc(count)
 
     def reconciled(self, report: Report, actions: Sequence[Action] | None, *, now_ms: int, took_ms: int) -> None:
         """Count what reconcile found and repair did."""
         for issue in report.issues:
-            self._issues.series(_DOMAIN, issue.issue_type, str(issue.repairable).lower()).inc()
+            self._issues.series(self._domain, issue.issue_type, str(issue.repairable).lower()).inc()
         paths = {issue.path for issue in report.issues}
         self._findings.inc(len(paths))
         self._repeats.inc(len(paths & self._known.keys()))
@@ -193,7 +199,7 @@ class ChoreMeter:
 
     def ran(self, mode: str, scope: str, status: str) -> None:
         """Count a round."""
-        self._runs.series(_DOMAIN, mode, scope, status).inc()
+        self._runs.series(self._domain, mode, scope, status).inc()
 
     def collected(self, done: Collected, took_ms: int, *, applied: bool) -> None:
         """Count what a collection took away."""

@@ -40,11 +40,11 @@ def internal_caller(settings: Settings, process: Process, *, own: str | None = N
     return InternalCaller(bearer_of(tokens), only=settings.scope, own=ours)
 
 
-def compactor_credentials(settings: Settings, process: Process) -> Credentials:
-    """What the api shows its compactors."""
+def compactor_credentials(settings: Settings, process: Process, url: str) -> Credentials:
+    """What the api shows the compactor at a URL."""
     mode = settings.value("ARCO_COMPACTOR_AUTH_MODE")
     if mode == GCP_ID_TOKEN:
-        audience = settings.value("ARCO_COMPACTOR_AUTH_AUDIENCE") or settings.value("ARCO_COMPACTOR_URL")
+        audience = settings.value("ARCO_COMPACTOR_AUTH_AUDIENCE") or url
         url = settings.value("ARCO_COMPACTOR_GCP_METADATA_URL") or METADATA_URL
         return IdTokens(audience, process.clock, url=url)
     return FixedHeaders(settings.value("ARCO_COMPACTOR_AUTH_STATIC_BEARER_TOKEN") if mode == STATIC_BEARER else None)

@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -22,23 +22,13 @@ from arco.core.log import LineLog, Log, standard_output
 from arco.core.metrics import Registry
 from arco.core.offload import Offload, Threads
 from arco.core.scope import Scope
-from arco.domains.access.fold import AccessDomain
-from arco.domains.catalog.fold import CatalogDomain
-from arco.domains.catalog.tables import CATALOGS, NAMESPACES, TABLES
-from arco.domains.delta.fold import DeltaDomain
-from arco.domains.delta.litter import StagedPayloads
-from arco.domains.executions.fold import ExecutionsDomain
-from arco.domains.lineage.fold import LineageDomain
-from arco.domains.query_log.fold import QueryLogDomain
-from arco.domains.search.fold import SearchDomain
-from arco.domains.transactions.fold import TransactionsDomain
 from arco.kernel.cache import ObjectCache, ScopedCache
-from arco.kernel.chain import CATALOG_CHAIN, Chain
+from arco.kernel.chain import Chain
 from arco.kernel.loader import Loader
 from arco.kernel.reader import ChainReader
 from arco.kernel.records import all_specs
-from arco.kernel.retention.litter import Litter
 from arco.query.nursery_client import Nursery
+from arco.roles.chains import CATALOG, ServedChain
 from arco.storage.capabilities import Role
 from arco.storage.local import LocalStore
 from arco.storage.locate import CloudStore, store_from_url
@@ -53,21 +43,6 @@ is stays below 300 MB (docs/reliability.md)."""
 
 GRACE_MS: Final = GRACE_MIN_MS
 """How long superseded objects stay whatever the policy; knowledge of the head is believed for a quarter of it."""
-
-
-NAMED: Final = (CATALOGS, NAMESPACES, TABLES)
-"""The tables a look-up by name walks through."""
-
-
-def domains() -> tuple[Any, ...]:
-    """The domains of the compactor's chain."""
-    facts = (CatalogDomain(), DeltaDomain(), ExecutionsDomain(), LineageDomain(), AccessDomain(), QueryLogDomain())
-    return (*facts, TransactionsDomain(facts), SearchDomain())
-
-
-def litter() -> tuple[Litter, ...]:
-    """What the domains leave beside the chain, for the collector."""
-    return (StagedPayloads(),)
 
 
 class Process(msgspec.Struct, kw_only=True):
@@ -117,12 +92,12 @@ class Process(msgspec.Struct, kw_only=True):
         """The part of the cache that belongs to a scope."""
         return ScopedCache(self.cache, scope.prefix)
 
-    def reader(self, scope: Scope, role: Role) -> ChainReader:
-        """A reader of a scope's compactor chain."""
+    def reader(self, scope: Scope, role: Role, served: ServedChain = CATALOG) -> ChainReader:
+        """A reader of a scope's chain."""
         store = self.scoped_store(scope, role)
-        loader = Loader(store, self.scoped_cache(scope), all_specs(domains()))
-        chain = Chain(store, CATALOG_CHAIN)
-        return ChainReader(chain, loader, clock=self.clock, grace_ms=self.grace_ms, warm=NAMED)
+        loader = Loader(store, self.scoped_cache(scope), all_specs(served.domains(scope)))
+        chain = Chain(store, served.spec)
+        return ChainReader(chain, loader, clock=self.clock, grace_ms=self.grace_ms, warm=served.warm)
 
 
 async def _reach(store: CloudStore) -> None:

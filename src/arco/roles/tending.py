@@ -12,7 +12,6 @@ import msgspec
 from arco.core.log import SilentLog
 from arco.core.retention import RetentionPolicy
 from arco.core.scope import Scope
-from arco.kernel.chain import CATALOG_CHAIN
 from arco.kernel.chores import Collected, Upkeep
 from arco.kernel.compactor import Compactor
 from arco.kernel.envelope import Unit
@@ -20,8 +19,9 @@ from arco.kernel.fold import Outcome
 from arco.kernel.reconcile import Report
 from arco.kernel.repair import Action
 from arco.kernel.retention.record import Pin
-from arco.kernel.workshop import Workshop
-from arco.roles.process import domains, litter, make_process
+from arco.roles.chains import litter
+from arco.roles.process import make_process
+from arco.roles.shops import workshop
 
 T = TypeVar("T")
 
@@ -83,14 +83,7 @@ def _with_upkeep(place: Place, work: Callable[[Upkeep], Awaitable[T]], *, alone:
 
 async def _worked(place: Place, work: Callable[[Upkeep], Awaitable[T]], *, alone: bool) -> T:
     process = make_process(place.storage, log=SilentLog())
-    shop = Workshop(
-        process.scoped_store(place.scope, "compactor"),
-        CATALOG_CHAIN,
-        domains(),
-        ports=process,
-        cache=process.scoped_cache(place.scope),
-        grace_ms=process.grace_ms,
-    )
+    shop = workshop(process, place.scope)
     # Folding is rarely needed; correct beside any other compactor.
     compactor = Compactor(shop, idle_merge_ms=_IDLE_MERGE_MS)
 

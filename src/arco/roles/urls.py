@@ -5,7 +5,8 @@ from typing import Final
 
 from arco.core.scope import Scope
 from arco.edge.urls import FileReader, UrlDesk
-from arco.roles.process import Process, derived_secret, domains
+from arco.roles.chains import CATALOG
+from arco.roles.process import Process, derived_secret
 from arco.storage.locate import CloudStore
 from arco.storage.signing import FallbackSigner, LocalSigner, UrlSigner
 
@@ -24,7 +25,7 @@ def url_desk(process: Process, reader_for: Callable[[Scope], FileReader], *, sec
         reader_for=reader_for,
         provider=_provider(process, local),
         local=local,
-        tables=tuple(spec for domain in domains() for spec in domain.tables if spec.name in READABLE),
+        tables=tuple(spec for spec in CATALOG.tables if spec.name in READABLE),
         minted=minted.inc,
     )
 

@@ -8,10 +8,9 @@ import msgspec
 from arco.core.errors import CorruptData
 from arco.core.log import SilentLog
 from arco.core.scope import Scope
-from arco.kernel.chain import CATALOG_CHAIN
 from arco.kernel.verify import Verifier
-from arco.kernel.workshop import Workshop
-from arco.roles.process import domains, make_process
+from arco.roles.process import make_process
+from arco.roles.shops import workshop
 
 
 class VerifyReport(msgspec.Struct, frozen=True):
@@ -33,15 +32,7 @@ def run(storage: str, tenant: str, workspace: str, progress: Callable[[int, int]
 async def _run(storage: str, scope: Scope, progress: Callable[[int, int], None]) -> VerifyReport:
     process = make_process(storage, log=SilentLog())
     began_ms = process.clock.steady_ms()
-    shop = Workshop(
-        process.scoped_store(scope, "api"),
-        CATALOG_CHAIN,
-        domains(),
-        ports=process,
-        cache=process.scoped_cache(scope),
-        grace_ms=process.grace_ms,
-    )
-    verifier = Verifier(shop, progress)
+    verifier = Verifier(workshop(process, scope, role="api"), progress)
     try:
         found = await verifier.run()
     except CorruptData as error:

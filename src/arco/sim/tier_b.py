@@ -13,6 +13,7 @@ import msgspec
 
 from arco.clients.compactor import InProcessTransport
 from arco.config.settings import Settings, load
+from arco.config.variables import COMPACTOR, FLOW_COMPACTOR
 from arco.core.log import LineLog
 from arco.core.metrics import Registry
 from arco.core.scope import Scope
@@ -20,6 +21,7 @@ from arco.kernel.cache import ObjectCache
 from arco.kernel.verify import Verifier
 from arco.roles import api, compactor
 from arco.roles.process import Process
+from arco.roles.shops import workshop
 from arco.sim.bucket import SimBucket
 from arco.sim.faults import Faults, FaultStream
 from arco.sim.history import Asked, History
@@ -66,7 +68,9 @@ class Server:
         own = process.entropy.bytes(32).hex()
         self.back = compactor.build(settings, self.outside, _ENVIRON, own=own)
         transport = InProcessTransport(self.back.app, token=own)
-        self.front = api.build(settings, self.outside, _ENVIRON, transport=transport)
+        # Nobody asks for runs here: the way to the flow-compactor leads nowhere it could be missed.
+        within = {COMPACTOR: transport, FLOW_COMPACTOR: transport}
+        self.front = api.build(settings, self.outside, _ENVIRON, within=within)
         self._call = InProcessTransport(self.front.app, timeout_ms=None)
 
     async def serve(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
@@ -174,7 +178,7 @@ class ServedWorld:
         process = SimProcess(self.loop, "judge", 0, SimClock(self.loop))
         instant: Any = InstantStore(self.bucket, "")
         outside = Server(process, instant, self.plan).outside
-        shop = compactor.make_compactors(outside, only=None, idle_merge_ms=60_000).workshop(scope)
+        shop = workshop(outside, scope)
         report = await Verifier(shop, lambda _done, _of: None).run()
         for sentence in report.differences:
             self.violations.add("R-12", sentence)

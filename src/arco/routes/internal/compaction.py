@@ -27,7 +27,7 @@ from arco.kernel.chores import Upkeeps
 from arco.kernel.compactors import Compactors
 from arco.kernel.envelope import Unit
 from arco.kernel.workshop import Workshop
-from arco.storage.port import StorageUnavailable
+from arco.storage.port import ObjectStore, StorageUnavailable
 
 ALIASES: Final = {"core": "catalog", "execution": "executions", "governance": "search"}
 _DERIVED: Final = "search"
@@ -44,7 +44,7 @@ _KEYS: Final = tuple(name.encode() for name in SyncCompactRequest.__struct_encod
 _OBJECT_KEYS: Final = tuple(name.encode() for name in AppendedObject.__struct_encode_fields__)
 
 
-class _Refusal(Exception):
+class Refusal(Exception):
     """An answer of the contract's error shape."""
 
     def __init__(self, status: int, error: str, message: str) -> None:
@@ -69,6 +69,8 @@ class CompactorServices(msgspec.Struct, frozen=True):
     clock: Clock
     upkeeps: Upkeeps | None = None
     """The chores; None where nothing but the fold is served."""
+    bucket: ObjectStore | None = None
+    """The store without any scope, to read a lock of the flow-compactor that lies at its root."""
     merging: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 
@@ -95,9 +97,9 @@ async def folded(
         shop = services.compactors.workshop(scope)
         domain = _domain(wanted.domain, shop)
         await _check_lock(services, scope, domain, wanted)
-        units, size = await _units(shop, domain, wanted)
+        units, size = await units_of(shop, domain, wanted)
         compacted = await services.compactors.of(scope).submit(units, size)
-    except _Refusal as refusal:
+    except Refusal as refusal:
         return refusal.problem, refusal.status
     except OutcomeUnknown as error:
         return CompactorProblem("outcome_unknown", error.message), 503
@@ -107,7 +109,7 @@ async def folded(
         manifest_version=compacted.manifest_version,
         commit_ulid=compacted.commit_ulid,
         manifest_id=compacted.manifest_id,
-        events_processed=_processed(units, compacted.outcomes),
+        events_processed=processed(units, compacted.outcomes),
         snapshot_version=compacted.snapshot_version,
         visibility_status="visible",
         repair_pending=False,
@@ -133,7 +135,7 @@ def _decoded(body: bytes) -> SyncCompactRequest:
         if not _plain(body, len(wanted.bodies)):
             check_json(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, InvalidInput) as error:
-        raise _Refusal(400, "validation_error", str(error)) from error
+        raise Refusal(400, "validation_error", str(error)) from error
     return wanted
 
 
@@ -149,8 +151,8 @@ def _domain(text: str, shop: Workshop) -> str:
     domain = ALIASES.get(text, text)
     if domain not in shop.ledger_domains or domain in shop.chain.spec.hinted:
         if domain in KNOWN and domain not in shop.chain.spec.hinted:
-            raise _Refusal(501, "not_implemented", f"Domain '{text}' has no events to compact")
-        raise _Refusal(400, "unsupported_domain", f"Domain '{text}' is not supported for sync compaction")
+            raise Refusal(501, "not_implemented", f"Domain '{text}' has no events to compact")
+        raise Refusal(400, "unsupported_domain", f"Domain '{text}' is not supported for sync compaction")
     return domain
 
 
@@ -159,15 +161,31 @@ async def _check_lock(services: CompactorServices, scope: Scope, domain: str, bo
     if body.fencing_token is None and body.lock_path is None:
         return
     lock = f"locks/{domain}.lock.json"
-    if body.lock_path is not None and body.lock_path != scope.prefix + lock:
-        raise _Refusal(400, "validation_error", f"lock_path must be {scope.prefix}{lock}")
-    if body.fencing_token is None:
-        raise _Refusal(400, "validation_error", "lock_path needs a fencing_token")
-    if not 0 < body.fencing_token <= _TOKEN_MAX:
-        raise _Refusal(400, "validation_error", f"fencing_token must be 1 to {_TOKEN_MAX}")
-    stale = _Refusal(409, "stale_fencing_token", "Fencing token does not match current lock holder")
-    shop = services.compactors.workshop(scope)
-    found = await shop.store.get(paths.Key(lock))
+    held = Held(paths.Key(lock), scope.prefix + lock, services.compactors.workshop(scope).store)
+    await check_lock(services, scope, held, (body.fencing_token, body.lock_path))
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Where a lock lies: its key in a store, and what callers call it."""
+
+    key: paths.Key
+    name: str
+    store: ObjectStore
+
+
+async def check_lock(
+    services: CompactorServices, scope: Scope, lock: Held, brought: tuple[int | None, str | None]
+) -> None:
+    """Raise `Refusal` unless the lock is held by whoever brings its token and path."""
+    token, path = brought
+    if path is not None and path != lock.name:
+        raise Refusal(400, "validation_error", f"lock_path must be {lock.name}")
+    if token is None:
+        raise Refusal(400, "validation_error", "lock_path needs a fencing_token")
+    if not 0 < token <= _TOKEN_MAX:
+        raise Refusal(400, "validation_error", f"fencing_token must be 1 to {_TOKEN_MAX}")
+    stale = Refusal(409, "stale_fencing_token", "Fencing token does not match current lock holder")
+    found = await lock.store.get(lock.key)
     if found is None:
         raise stale
     try:
@@ -177,23 +195,24 @@ async def _check_lock(services: CompactorServices, scope: Scope, domain: str, bo
         raise stale from error
     compactor = services.compactors.of(scope)
     # The chain knows the highest token that ever published, also when this process has just begun.
-    head = await shop.chain.find()
+    head = await services.compactors.workshop(scope).chain.find()
     epoch = max(compactor.epoch, head.manifest.epoch if head else 0)
-    if not live or record.sequence_number != body.fencing_token or epoch > body.fencing_token:
+    if not live or record.sequence_number != token or epoch > token:
         raise stale
-    compactor.epoch = body.fencing_token
+    compactor.epoch = token
 
 
-async def _units(shop: Workshop, domain: str, body: SyncCompactRequest) -> tuple[list[Unit], int]:
+async def units_of(shop: Workshop, domain: str, body: SyncCompactRequest) -> tuple[list[Unit], int]:
+    """The units of the named ledger objects, and their size. Raises `Refusal`, `StorageUnavailable`."""
     event_paths = list(dict.fromkeys(body.event_paths))
     if not event_paths and domain == _DERIVED:
         return [], 0
     if not event_paths or len(event_paths) > _PATHS_MAX:
-        raise _Refusal(400, "validation_error", f"event_paths must name 1 to {_PATHS_MAX} ledger objects")
+        raise Refusal(400, "validation_error", f"event_paths must name 1 to {_PATHS_MAX} ledger objects")
     prefix = f"ledger/{domain}/"
     for path in event_paths:
         if not path.startswith(prefix) or not FILE.match(path[len(prefix) :]):
-            raise _Refusal(400, "validation_error", f"event_paths: each must be {prefix}{{ULID}}.json")
+            raise Refusal(400, "validation_error", f"event_paths: each must be {prefix}{{ULID}}.json")
     sent = {item.path: item for item in body.bodies}
     units: list[Unit] = []
     size = 0
@@ -203,7 +222,7 @@ async def _units(shop: Workshop, domain: str, body: SyncCompactRequest) -> tuple
         try:
             units.extend((await intake.decoded(shop, domain, path, content)).units)
         except intake.Quarantined as error:
-            raise _Refusal(400, "validation_error", error.message) from error
+            raise Refusal(400, "validation_error", error.message) from error
     return units, size
 
 
@@ -212,14 +231,15 @@ async def _content(shop: Workshop, path: str, sent: AppendedObject | None) -> by
         content = sent.body.encode()
         if sha256_hex(content) == sent.sha256:
             return content
-        raise _Refusal(400, "validation_error", f"bodies: {path} is not what its sha256 says")
+        raise Refusal(400, "validation_error", f"bodies: {path} is not what its sha256 says")
     found = await shop.store.get(paths.Key(path))
     if found is None:
-        raise _Refusal(400, "validation_error", f"event_paths: {path} does not exist")
+        raise Refusal(400, "validation_error", f"event_paths: {path} does not exist")
     return found.body
 
 
-def _processed(units: Sequence[Unit], outcomes: Sequence[Any]) -> int:
+def processed(units: Sequence[Unit], outcomes: Sequence[Any]) -> int:
+    """How many events became facts just now."""
     fresh = {outcome.unit_id for outcome in outcomes if not outcome.replayed and outcome.status == "accepted"}
     return sum(len(unit.events) for unit in units if unit.unit_id in fresh)
 

@@ -1,0 +1,16 @@
+"""The flow-compactor's chain. Apart from the compactor's: whoever does not serve orchestration does not load it."""
+
+from arco.domains.orchestration.domain import OrchestrationDomain
+from arco.domains.orchestration.rows import AGENDA, RUNS, TASKS
+from arco.kernel.chain import ORCHESTRATION_CHAIN
+from arco.roles.chains import ServedChain
+
+
+def orchestration(secret: bytes | None = None) -> ServedChain:
+    """The chain of orchestration; only who folds needs the tenant's secret, from which run ids follow."""
+    return ServedChain(
+        "flow-compactor",
+        ORCHESTRATION_CHAIN,
+        lambda scope: (OrchestrationDomain(scope, secret or b""),),
+        (RUNS, TASKS, AGENDA),
+    )

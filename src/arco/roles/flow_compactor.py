@@ -1,0 +1,43 @@
+"""The flow-compactor role: sole writer of its scopes' orchestration chains (architecture.md, Roles)."""
+
+from collections.abc import Mapping
+
+from arco.config.settings import Settings
+from arco.kernel.compactors import Compactors
+from arco.roles.chain_role import ChainRole, Writing, serve_chain
+from arco.roles.flow_chain import orchestration
+from arco.roles.process import Process
+from arco.roles.served import ServedRole
+from arco.routes.internal import flow
+from arco.routes.internal.compaction import CompactorServices
+
+
+def build(settings: Settings, process: Process, environ: Mapping[str, str], *, own: str | None = None) -> ServedRole:
+    """The flow-compactor; `own` is the secret by which it knows callers within this process."""
+    role = ChainRole(
+        chain=orchestration(settings.value("ARCO_TENANT_SECRET_B64")),
+        endpoints=flow.ENDPOINTS,
+        services=_services,
+        measure=_measure,
+    )
+    return serve_chain(role, settings, process, environ, own=own)
+
+
+def _services(writing: Writing) -> CompactorServices:
+    return CompactorServices(writing.compactors, writing.process.clock, writing.upkeeps, bucket=writing.process.store)
+
+
+def _measure(process: Process, compactors: Compactors) -> None:
+    """Publish what the compactors of this process count themselves (orchestration.md 8.6)."""
+    registry = process.registry
+    cycles = registry.counter("arco_flow_orch_compactions_total", "Manifests of orchestration published").series()
+    waiting = registry.gauge(
+        "arco_flow_orch_compactor_visibility_lag_events", "Units of orchestration that wait for a commit"
+    ).series()
+
+    def refresh() -> None:
+        running = compactors.running
+        cycles.value = float(sum(one.published for one in running))
+        waiting.set(float(sum(one.pending_units for one in running)))
+
+    registry.before_render(refresh)
