@@ -103,6 +103,16 @@ def number_in(key: str) -> int | None:
     return int(digits) if len(digits) == 20 and digits.isascii() and digits.isdecimal() else None
 
 
+def definitions(manifest_id: str) -> Key:
+    """A deployed manifest of assets."""
+    return Key(f"definitions/{manifest_id}.json")
+
+
+def task_log(run_id: str, task_key: str, attempt: int) -> Key:
+    """What an attempt at a task wrote."""
+    return Key(f"logs/{run_id}/{task_key}/attempt-{attempt}.log")
+
+
 def anti_entropy_cursor(domain: str) -> Key:
     """Where the walk over a domain's ledger has come."""
     return Key(f"state/anti_entropy/{domain}/cursor.json")

@@ -15,12 +15,17 @@ from arco.kernel.fold import Outcome
 
 
 class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """An event without id and time. `payload` is what `msgspec.to_builtins` and JSON can write."""
+    """An event without id and time. `payload` is what `msgspec.to_builtins` and JSON can write.
+
+    `key` is the event's own idempotency key where a contract has one, for who reads the ledger; without it the key is
+    made from the payload. What de-duplicates is the fold.
+    """
 
     event_type: str
     event_version: int
     payload: Any
     base_row_version: int | None = None
+    key: str | None = None
 
 
 class UnitDraft(msgspec.Struct, frozen=True, kw_only=True):

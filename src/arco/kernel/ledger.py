@@ -104,7 +104,7 @@ class LedgerDesk:
                 Envelope(
                     event_type=event.event_type,
                     event_version=event.event_version,
-                    idempotency_key=event_key(event.event_type, event.event_version, payload),
+                    idempotency_key=event.key or event_key(event.event_type, event.event_version, payload),
                     occurred_at=instant.stored_text(now_ms),
                     source=source,
                     trace_id=draft.trace_id,

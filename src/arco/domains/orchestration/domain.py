@@ -41,6 +41,7 @@ _FOLDS: Final[dict[type[Any], Callable[[View, Any, Moment], Decision]]] = {
     events.TimerFired: timers.fired,
     events.ConcurrencyLimitSet: settings.limit_set,
     events.WorkspacePauseChanged: settings.pause_changed,
+    events.DefinitionsDeployed: settings.deployed,
     ScheduleDefinitionUpserted: automation.schedule_defined,
     SensorEvaluated: automation.sensor_evaluated,
     BackfillCreated: automation.backfill_created,

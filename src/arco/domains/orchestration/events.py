@@ -222,6 +222,21 @@ class WorkspacePauseChanged(_Event, tag="workspace_pause_changed", frozen=True, 
     changed_by: str
 
 
+class DefinitionsDeployed(_Event, tag="definitions_deployed", frozen=True, kw_only=True):
+    """New runs are planned from this manifest; its bytes were put at `path` before. (Ours.)"""
+
+    manifest_id: str
+    code_version_id: str
+    fingerprint: str
+    asset_count: Count
+    path: str
+    sha256: str
+    size_bytes: Size
+    git_branch: str | None = None
+    git_commit: str | None = None
+    deployed_by: str
+
+
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "RunTriggered": msgspec.json.Decoder(RunTriggered),
     "PlanCreated": msgspec.json.Decoder(PlanCreated),
@@ -239,6 +254,7 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "RunRequested": msgspec.json.Decoder(RunRequested),
     "ConcurrencyLimitSet": msgspec.json.Decoder(ConcurrencyLimitSet),
     "WorkspacePauseChanged": msgspec.json.Decoder(WorkspacePauseChanged),
+    "DefinitionsDeployed": msgspec.json.Decoder(DefinitionsDeployed),
     **{name: msgspec.json.Decoder(kind) for name, kind in AUTOMATION_EVENTS.items()},
 }
 EVENT_TYPES: Final = frozenset(_DECODERS)

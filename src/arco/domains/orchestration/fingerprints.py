@@ -91,6 +91,22 @@ def of_schedule(definition: ScheduleDefinition) -> str:
     return sha256_hex("|".join(fields).encode())
 
 
+def of_manifest(values: Mapping[str, Any]) -> str:
+    """The fingerprint of a manifest: what was deployed, not by whom, where or when."""
+    assets = sorted(values.get("assets") or (), key=_asset_order)
+    schedules = sorted(values.get("schedules") or (), key=lambda one: (one.get("id", ""), one.get("cron", "")))
+    return _of(
+        {
+            "manifestVersion": values.get("manifestVersion"),
+            "codeVersionId": values.get("codeVersionId"),
+            "git": _sorted(values.get("git")),
+            "assets": _sorted(assets),
+            "schedules": _sorted(schedules),
+            "metadata": _sorted(values.get("metadata")),
+        }
+    )
+
+
 def of_json(value: Any) -> str:
     """The fingerprint of plain values in the order they are given."""
     return _of(value)
@@ -106,6 +122,18 @@ def _trigger_body(request: TriggerRequest) -> dict[str, Any]:
         body["partition_key"] = request.partition_key
     body["labels"] = dict(sorted(request.labels.items()))
     return body
+
+
+def _asset_order(asset: Mapping[str, Any]) -> tuple[str, str, str]:
+    key = asset.get("key") or {}
+    return str(key.get("namespace", "")), str(key.get("name", "")), str(asset.get("id", ""))
+
+
+def _sorted(value: Any) -> Any:
+    """Plain values with the keys of every object in order."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def _as_strings(key: str) -> str:

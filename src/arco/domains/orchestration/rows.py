@@ -42,6 +42,8 @@ class RunRow(Row, frozen=True, kw_only=True, gc=False):
     cancel_reason: str | None = None
     deadline_at: int | None = None
     started_at: int | None = None
+    outputs_pending: Uint32 = 0
+    outputs_failed: Uint32 = 0
 
 
 class TaskRow(Row, frozen=True, kw_only=True, gc=False):
@@ -207,13 +209,34 @@ class SlotsRow(Row, frozen=True, kw_only=True, gc=False):
 
 
 class WorkspaceRow(Row, frozen=True, kw_only=True, gc=False):
-    """The one row of a workspace's own settings: `key` is empty. While it is paused nothing new is dispatched."""
+    """The one row of a workspace's own settings: `key` is empty. While it is paused nothing new is dispatched.
+
+    `manifest_id` is the deployment that new runs are planned from.
+    """
 
     key: str = ""
+    manifest_id: str | None = None
     paused: bool = False
     paused_by: str | None = None
     pause_reason: str | None = None
     changed_at: int | None = None
+    row_version: str
+
+
+class DeploymentRow(Row, frozen=True, kw_only=True, gc=False):
+    """A deployed manifest; its bytes lie at `path`."""
+
+    manifest_id: str
+    code_version_id: str
+    fingerprint: str
+    asset_count: Uint32
+    path: str
+    sha256: str
+    size_bytes: int
+    git_branch: str | None = None
+    git_commit: str | None = None
+    deployed_at: int
+    deployed_by: str
     row_version: str
 
 
@@ -238,6 +261,7 @@ RUN_KEY_CONFLICTS: Final = TableSpec(
 RUN_BIRTHS: Final = TableSpec("run_births", RunBirthRow, key=("run_id",), domain=ORCHESTRATION)
 AGENDA: Final = TableSpec("agenda", AgendaRow, key=("lane", "group", "due", "born", "task_key"), domain=ORCHESTRATION)
 SLOTS: Final = TableSpec("concurrency_slots", SlotsRow, key=("concurrency_key",), domain=ORCHESTRATION)
+DEPLOYMENTS: Final = TableSpec("deployments", DeploymentRow, key=("manifest_id",), domain=ORCHESTRATION)
 WORKSPACE: Final = TableSpec("workspace_settings", WorkspaceRow, key=("key",), domain=ORCHESTRATION)
 
 ALL: Final[tuple[TableSpec[Any], ...]] = (
@@ -252,5 +276,6 @@ ALL: Final[tuple[TableSpec[Any], ...]] = (
     RUN_BIRTHS,
     AGENDA,
     SLOTS,
+    DEPLOYMENTS,
     WORKSPACE,
 )

@@ -22,7 +22,7 @@ from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.fold.board import Moment, put_run, put_task, run_of, task_of
 from arco.domains.orchestration.fold.ending import end_task, retry_at_ms
 from arco.domains.orchestration.fold.materialized import note_attempt
-from arco.domains.orchestration.rows import RunRow, TaskRow
+from arco.domains.orchestration.rows import RUNS, RunRow, TaskRow
 from arco.kernel.fold import Accepted, Decision, Rejected, View
 
 CANCEL: Final = "cancel"
@@ -104,6 +104,7 @@ def finished(view: View, event: TaskFinished, moment: Moment) -> Decision:
     note_attempt(view, new, event, moment, run=run)
     if new.state in TERMINAL:
         end_task(view, task, new, moment)
+        _count_output(view, task, new)
     else:
         put_task(view, task, new)
     return Accepted()
@@ -128,8 +129,28 @@ def visibility_changed(view: View, event: TaskOutputVisibilityChanged, moment: M
     seen = OutputVisibility(
         visibility_state=event.visibility_state, published_at=event.published_at, publish_error=event.publish_error
     )
-    put_task(view, task, msgspec.structs.replace(_seen(task, seen, moment), row_version=moment.version))
+    new = msgspec.structs.replace(_seen(task, seen, moment), row_version=moment.version)
+    put_task(view, task, new)
+    _count_output(view, task, new)
     return Accepted()
+
+
+def _count_output(view: View, old: TaskRow, new: TaskRow) -> None:
+    """Keep with the run how many required outputs are not to be seen yet, or never: what it is called depends on it."""
+    before, after = _gate(old), _gate(new)
+    run = view.get(RUNS, (new.born,))
+    if before == after or run is None:
+        return
+    changed = {
+        name: getattr(run, name) + (after == name) - (before == name) for name in ("outputs_pending", "outputs_failed")
+    }
+    put_run(view, run, msgspec.structs.replace(run, **changed, row_version=new.row_version))
+
+
+def _gate(task: TaskRow) -> str:
+    if task.state != "SUCCEEDED" or not task.requires_visible_output:
+        return ""
+    return {"PENDING": "outputs_pending", "FAILED": "outputs_failed"}.get(task.output_visibility_state or "", "")
 
 
 def _current(view: View, event: TaskHeartbeat | TaskFinished) -> TaskRow | Rejected:

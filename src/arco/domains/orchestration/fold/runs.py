@@ -25,6 +25,7 @@ from arco.domains.orchestration.rows import (
 from arco.kernel.fold import Accepted, Decision, InvalidEvent, Rejected, View
 
 RUN_KEY_TAKEN = "run_key_taken"
+RUN_TERMINAL_CODE = "run_already_terminal"
 
 _COUNTED = {
     "SUCCEEDED": "tasks_succeeded",
@@ -92,7 +93,7 @@ def cancelled(view: View, event: RunCancelRequested, moment: Moment) -> Decision
     if run is None:
         return refusals.no_run(event.run_id)
     if run.state in RUN_TERMINAL:
-        return Rejected("run_already_terminal", f"run {run.run_id} is {run.state}", {"state": run.state}, final=False)
+        return Rejected(RUN_TERMINAL_CODE, f"run {run.run_id} is {run.state}", {"state": run.state}, final=False)
     if run.cancel_requested:
         return Accepted()
     asked = msgspec.structs.replace(

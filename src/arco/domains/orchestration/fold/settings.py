@@ -5,9 +5,9 @@ from typing import Final
 import msgspec
 
 from arco.domains.orchestration.agenda import holds_slots
-from arco.domains.orchestration.events import ConcurrencyLimitSet, WorkspacePauseChanged
+from arco.domains.orchestration.events import ConcurrencyLimitSet, DefinitionsDeployed, WorkspacePauseChanged
 from arco.domains.orchestration.fold.board import WORKSPACE_SLOTS, Moment
-from arco.domains.orchestration.rows import SLOTS, WORKSPACE, SlotsRow, TaskRow, WorkspaceRow
+from arco.domains.orchestration.rows import DEPLOYMENTS, SLOTS, WORKSPACE, DeploymentRow, SlotsRow, TaskRow, WorkspaceRow
 from arco.kernel.fold import Accepted, Decision, InvalidEvent, Rejected, View
 
 PAUSED: Final = "workspace_paused"
@@ -25,17 +25,48 @@ def limit_set(view: View, event: ConcurrencyLimitSet, _moment: Moment) -> Decisi
 
 def pause_changed(view: View, event: WorkspacePauseChanged, moment: Moment) -> Decision:
     """Whether anything new is dispatched."""
+    settings = msgspec.structs.replace(
+        _settings(view, moment),
+        paused=event.paused,
+        paused_by=event.changed_by,
+        pause_reason=event.reason,
+        changed_at=moment.at_ms,
+        row_version=moment.version,
+    )
+    view.put(WORKSPACE, settings)
+    return Accepted()
+
+
+def deployed(view: View, event: DefinitionsDeployed, moment: Moment) -> Decision:
+    """New runs are planned from this manifest: the one that was folded last."""
+    if view.get(DEPLOYMENTS, (event.manifest_id,)) is not None:
+        return Accepted()
     view.put(
-        WORKSPACE,
-        WorkspaceRow(
-            paused=event.paused,
-            paused_by=event.changed_by,
-            pause_reason=event.reason,
-            changed_at=moment.at_ms,
+        DEPLOYMENTS,
+        DeploymentRow(
+            manifest_id=event.manifest_id,
+            code_version_id=event.code_version_id,
+            fingerprint=event.fingerprint,
+            asset_count=event.asset_count,
+            path=event.path,
+            sha256=event.sha256,
+            size_bytes=event.size_bytes,
+            git_branch=event.git_branch,
+            git_commit=event.git_commit,
+            deployed_at=moment.at_ms,
+            deployed_by=event.deployed_by,
             row_version=moment.version,
         ),
     )
-    return Accepted()
+    settings = msgspec.structs.replace(
+        _settings(view, moment), manifest_id=event.manifest_id, row_version=moment.version
+    )
+    view.put(WORKSPACE, settings)
+    return Accepted(details={"manifest_id": event.manifest_id})
+
+
+def _settings(view: View, moment: Moment) -> WorkspaceRow:
+    return view.get(WORKSPACE, ("",)) or WorkspaceRow(row_version=moment.version)
 
 
 def bar_to_dispatch(view: View, task: TaskRow) -> Rejected | None:
