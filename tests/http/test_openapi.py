@@ -12,6 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from tests.delta_logs import creation
 
 from .documented import types_of
+from .flow import WORKSPACE, Attempt, deploy, trigger
 from .world import PREFIX, World, a_table, a_world
 
 TABLES = "/catalogs/analytics/schemas/sales/tables"
@@ -124,6 +125,23 @@ SUCCESSES: list[tuple[str, str, int, dict[str, Any]]] = [
 ]
 
 
+async def a_run(world: World, api: httpx.AsyncClient) -> None:
+    """From definitions to a run that was worked on, called off, and run again."""
+    manifest = await deploy(api)
+    run = await trigger(api, "raw.events")
+    worker = Attempt(world, api, run, "raw.events")
+    assert await worker.dispatch() == "accepted"
+    await worker.told("started")
+    await worker.told("heartbeat", progressPct=5, message="reading")
+    await worker.told("completed", outcome="SUCCEEDED", output={"rowCount": 1}, metrics={"cpuTimeMs": 3})
+    for path in ("manifests", f"manifests/{manifest}", "runs", f"runs/{run}"):
+        assert (await api.get(f"{WORKSPACE}/{path}")).status_code == 200, path
+    other = await trigger(api, "raw.events")
+    assert (await api.post(f"{WORKSPACE}/runs/{other}/cancel", json={})).status_code == 200
+    again = {"mode": "subset", "selection": ["raw.events"]}
+    assert (await api.post(f"{WORKSPACE}/runs/{run}/rerun", json=again)).status_code == 201
+
+
 async def test_every_operation_succeeds_with_an_answer_of_its_schema(world, stood):
     document = await world.document()
     for method, path, status, how in SUCCESSES:
@@ -134,6 +152,7 @@ async def test_every_operation_succeeds_with_an_answer_of_its_schema(world, stoo
     await a_delta_commit(stood)
     await a_signed_file(world, stood)
     await a_transaction(stood)
+    await a_run(world, stood)
     # Probes, pages and their files.
     for path in (path for _, path in document.operations() if not path.startswith(PREFIX)):
         assert (await stood.get(f"http://localhost{path}")).status_code == 200, path

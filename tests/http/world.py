@@ -14,6 +14,7 @@ from arco.config.settings import Settings, load
 from arco.core.clock import SystemClock
 from arco.core.log import LineLog
 from arco.core.scope import Scope
+from arco.kernel.reading import Reader
 from arco.roles import all_roles
 from arco.roles.process import make_process
 from arco.roles.served import ServedRole
@@ -128,6 +129,11 @@ class World:
     def in_scope(self, scope: Scope = SCOPE) -> ObjectStore:
         """The objects of one workspace, not counted and without a role's bounds."""
         return self.process.scoped_store(scope, "api")
+
+    def flow_reader(self, scope: Scope = SCOPE) -> Reader:
+        """A reader of what orchestration knows of a workspace."""
+        found: Reader = self.api.state.services.flow.reader_for(scope)
+        return found
 
     async def quiet(self) -> None:
         """Have every chain merged and its pointers at the head."""

@@ -56,8 +56,9 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     `query` is the SQL service (`query.service`), `queries` what runs of it (`query.running`), `lineage` the edge
     indexes (`domains.lineage.index_cache`) or None; `facts` takes what is worth keeping and nobody waits for, `audit`
     is the audit trail, `urls` the desk of signed URLs (`edge.urls`), `index_owed` is told of a scope whose search index
-    is not whole (`loops.waking`), `flow` is orchestration's chain. Handlers that write take their desk from `desk_of`
-    or `flow_desk_of`, which sign what they hand in.
+    is not whole (`loops.waking`). `flow` is orchestration's chain, `definitions` what is deployed
+    (`domains.orchestration.definitions`), and `task_tokens` reads what workers show (`dispatch.tokens`). Handlers that
+    write take their desk from `desk_of` or `flow_desk_of`, which sign what they hand in.
     """
 
     clock: Clock
@@ -75,6 +76,8 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     urls: Any = None
     index_owed: Any = None
     flow: ChainAccess | None = None
+    definitions: Any = None
+    task_tokens: Any = None
 
 
 def context_of(request: HTTPConnection) -> RequestContext:

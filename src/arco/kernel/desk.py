@@ -18,7 +18,7 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
     """An event without id and time. `payload` is what `msgspec.to_builtins` and JSON can write.
 
     `key` is the event's own idempotency key where a contract has one, for who reads the ledger; without it the key is
-    made from the payload. What de-duplicates is the fold.
+    made from the payload. What de-duplicates is the fold. `at_ms` is when it happened, if that was not just now.
     """
 
     event_type: str
@@ -26,6 +26,7 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
     payload: Any
     base_row_version: int | None = None
     key: str | None = None
+    at_ms: int | None = None
 
 
 class UnitDraft(msgspec.Struct, frozen=True, kw_only=True):

@@ -99,13 +99,13 @@ class LedgerDesk:
         ids = [self._ids.ulid() for _ in draft.events]
         events = []
         for event_id, event in zip(ids, draft.events, strict=True):
-            payload = msgspec.to_builtins(event.payload)
+            payload = event.payload if event.key else msgspec.to_builtins(event.payload)
             events.append(
                 Envelope(
                     event_type=event.event_type,
                     event_version=event.event_version,
                     idempotency_key=event.key or event_key(event.event_type, event.event_version, payload),
-                    occurred_at=instant.stored_text(now_ms),
+                    occurred_at=instant.stored_text(now_ms if event.at_ms is None else event.at_ms),
                     source=source,
                     trace_id=draft.trace_id,
                     payload=msgspec.Raw(msgspec.json.encode(payload)),

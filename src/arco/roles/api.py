@@ -15,6 +15,7 @@ from arco.domains.catalog.queries import get_table
 from arco.domains.catalog.rows import TableRow
 from arco.domains.delta.commands import Clerk, finish_overdue
 from arco.domains.lineage.index_cache import IndexCache
+from arco.domains.orchestration.definitions import Definitions
 from arco.domains.search.rows import SEARCH
 from arco.domains.transactions.commands import Clerk as TransactionClerk
 from arco.domains.transactions.root_commands import finish_overdue as finish_overdue_transactions
@@ -51,6 +52,7 @@ from arco.roles.health import storage_check
 from arco.roles.keeping import audit_trail, keep_facts, query_history
 from arco.roles.process import PerScope, Process, derived_secret
 from arco.roles.served import ServedRole
+from arco.roles.task_tokens import task_tokens
 from arco.roles.urls import url_desk
 from arco.routes.public.everything import API_ENDPOINTS
 
@@ -202,6 +204,8 @@ def make_services(settings: Settings, process: Process, ways: Ways) -> ApiServic
         index_owed=Waking(lambda scope: compactors(scope).compact(SEARCH, []), clock=process.clock, log=process.log),
         urls=url_desk(process, readers, secret=secret, prefix=PREFIX),
         flow=ChainAccess(reader_for=flow.readers, desk_for=flow.desks),
+        definitions=Definitions(),
+        task_tokens=task_tokens(settings, process),
     )
 
 

@@ -58,6 +58,13 @@ class Process(msgspec.Struct, kw_only=True):
     cache: ObjectCache
     nursery: Nursery = msgspec.field(default_factory=Nursery)
     grace_ms: int = GRACE_MS
+    _secret: str = ""
+
+    @property
+    def own_secret(self) -> str:
+        """A secret of this very process, for what its roles must agree about and nobody configured."""
+        self._secret = self._secret or self.entropy.bytes(32).hex()
+        return self._secret
 
     def scoped_store(self, scope: Scope, role: Role) -> ObjectStore:
         """A scope's objects as one role may use them."""

@@ -157,3 +157,6 @@ def _check_counters(run: RunRow, tasks: list[TaskRow]) -> None:
     over = run.tasks_succeeded + run.tasks_failed + run.tasks_skipped + run.tasks_cancelled
     assert run.tasks_completed == over
     assert (run.completed_at is not None) == (over == run.tasks_total)
+    done = [task for task in tasks if task.state == "SUCCEEDED" and task.requires_visible_output]
+    gates = [task.output_visibility_state for task in done]
+    assert (run.outputs_pending, run.outputs_failed) == (gates.count("PENDING"), gates.count("FAILED"))

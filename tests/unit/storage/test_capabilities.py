@@ -42,7 +42,19 @@ def test_every_key_of_the_kernel_has_its_writer():
         assert "api" in writers(paths.ledger_object(domain, "01J"))
     assert writers(paths.pointer("orchestration")) == {"flow-compactor"}
     assert writers(paths.ROOT_MANIFEST) == {"compactor"}
-    assert writers(paths.ledger_object("orchestration", "01J")) == {"api", "dispatcher", "sweeper"}
+    ledger = paths.ledger_object("orchestration", "01J")
+    assert writers(ledger) == {"api", "dispatcher", "sweeper", "flow-compactor"}
+    assert not may("flow-compactor", Verb.CREATE, ledger)
+    assert may("flow-compactor", Verb.DELETE, ledger)
+    for key in (
+        paths.retention_record("orchestration"),
+        paths.kept_manifest("orchestration", 1),
+        paths.anti_entropy_cursor("orchestration"),
+        paths.quarantined("orchestration", "x.json"),
+        paths.quarantined_manifest("orchestration", "1.json"),
+        paths.ORCHESTRATION_ROOT,
+    ):
+        assert writers(key) == {"flow-compactor"}, key
 
 
 def test_nobody_overwrites_or_deletes_ledger_segments_or_commit_records():

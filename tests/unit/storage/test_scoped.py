@@ -77,7 +77,7 @@ async def test_a_cursor_from_elsewhere_stays_in_the_scope(bucket: MemoryStore):
         ("compactor", "commits/orchestration/x"),
         ("compactor", "manifests/orchestration/1.json"),
         ("flow-compactor", "manifests/workspace/1.json"),
-        ("flow-compactor", "ledger/orchestration/1.json"),
+        ("flow-compactor", "ledger/catalog/1.json"),
         ("dispatcher", "ledger/catalog/1.json"),
         ("sweeper", "snapshots/workspace/x"),
     ],

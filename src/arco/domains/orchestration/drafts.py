@@ -11,19 +11,21 @@ from arco.kernel.desk import EventDraft, UnitDraft
 from arco.kernel.envelope import Claim
 
 
-def draft(event: Any) -> EventDraft:
-    """An event as the desk takes it."""
+def draft(event: Any, at_ms: int | None = None) -> EventDraft:
+    """An event as the desk takes it; it happens now unless a time is given."""
     return EventDraft(
         event_type=type(event).__name__,
         event_version=events.EVENT_VERSION,
         payload=event,
         key=_key(event),
+        at_ms=at_ms,
     )
 
 
-def unit(*made: Any, claim: Claim | None = None, lasting: bool = False) -> UnitDraft:
+def unit(*made: Any, claim: Claim | None = None, lasting: bool = False, at_ms: int | None = None) -> UnitDraft:
     """Events that are one fact; a lasting one is something that has happened anyway."""
-    return UnitDraft(domain=ORCHESTRATION, events=tuple(draft(one) for one in made), claim=claim, lasting=lasting)
+    events_ = tuple(draft(one, at_ms) for one in made)
+    return UnitDraft(domain=ORCHESTRATION, events=events_, claim=claim, lasting=lasting)
 
 
 def _key(event: Any) -> str | None:

@@ -130,7 +130,7 @@ class TaskFinished(_OfAttempt, tag="task_finished", frozen=True, kw_only=True):
     error_message: str | None = None
     output: TaskOutput | None = None
     error: TaskError | None = None
-    metrics: msgspec.Raw | None = None
+    metrics: dict[str, Any] | None = None
     cancelled_during_phase: str | None = None
     partial_progress_json: str | None = None
     asset_key: str | None = None

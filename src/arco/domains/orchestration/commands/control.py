@@ -23,7 +23,7 @@ class Cancelled(msgspec.Struct, frozen=True):
 
 
 async def cancel(clerk: Clerk, run_id: str, reason: str | None) -> Cancelled:
-    """The run, cancelled or being cancelled; once more changes nothing. Raises `NotFound`, `Conflict` when it is over."""
+    """The run, cancelled or being cancelled; once more changes nothing. Raises `NotFound`, `Conflict` for one over."""
     event = RunCancelRequested(run_id=run_id, reason=reason, requested_by=clerk.principal or "api")
     outcome = await submit(clerk, unit(event))
     if outcome.status == "rejected":
@@ -37,7 +37,7 @@ async def cancel(clerk: Clerk, run_id: str, reason: str | None) -> Cancelled:
 
 
 async def set_paused(clerk: Clerk, *, paused: bool, reason: str | None) -> WorkspaceRow:
-    """The workspace's settings after pausing or resuming it: what runs goes on, nothing new is sent while it is paused."""
+    """The workspace's settings after pausing or resuming it: what runs goes on, nothing new is sent while paused."""
     event = WorkspacePauseChanged(paused=paused, reason=reason, changed_by=clerk.principal or "api")
     await submit(clerk, unit(event))
     snapshot = await clerk.reader.head()

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from arco.core import instant, paths
+from arco.core.asset_keys import asset_key
 from arco.core.canonical_json import sha256_hex
 from arco.core.errors import Conflict, InvalidInput, Unavailable
 from arco.domains.orchestration import fingerprints
@@ -18,7 +19,6 @@ from arco.domains.orchestration.automation_rows import SCHEDULE_DEFINITIONS
 from arco.domains.orchestration.commands.clerk import Clerk, submit
 from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import DefinitionsDeployed
-from arco.domains.orchestration.keys import asset_key
 from arco.domains.orchestration.plan.graph import Graph
 from arco.domains.orchestration.plan.manifest import Manifest, Schedule, problems_of
 from arco.domains.orchestration.rows import DEPLOYMENTS, DeploymentRow

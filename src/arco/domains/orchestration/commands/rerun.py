@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from arco.core.asset_keys import asset_key
 from arco.core.errors import Conflict, InvalidInput
 from arco.core.ids import ulid_ms
 from arco.domains.orchestration import fingerprints
@@ -13,7 +14,6 @@ from arco.domains.orchestration.commands.trigger import KIND_LABEL, PARENT_LABEL
 from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import PlanCreated, RunTriggered, TaskDef
 from arco.domains.orchestration.fold.runs import RUN_KEY_TAKEN
-from arco.domains.orchestration.keys import asset_key
 from arco.domains.orchestration.queries.runs import RunDetail, public_state, run_by_id, run_detail
 from arco.domains.orchestration.rows import RUN_KEYS, DependencyRow, TaskRow
 from arco.kernel.reading import Snapshot
@@ -54,8 +54,8 @@ class Rerun(msgspec.Struct, frozen=True):
 async def rerun(clerk: Clerk, request: RerunRequest) -> Rerun:
     """The run that does it again, or the one an equal request made before.
 
-    Raises `NotFound`, `InvalidInput` (unknown tasks, reserved labels), `Conflict` (the parent has not failed, has no plan,
-    or the run key stands for something else); as the desk does.
+    Raises `NotFound`, `InvalidInput` (unknown tasks, reserved labels), `Conflict` (the parent has not failed, has no
+    plan, or the run key stands for something else); as the desk does.
     """
     for label in RESERVED_LABELS:
         if label in request.labels:
@@ -100,7 +100,8 @@ async def rerun(clerk: Clerk, request: RerunRequest) -> Rerun:
         code_version=parent.run.code_version,
         request_fingerprint=fingerprint,
     )
-    outcome = await submit(clerk, unit(begun, PlanCreated(run_id=run_id, plan_id=plan_id, tasks=tasks)))
+    plan = PlanCreated(run_id=run_id, plan_id=plan_id, tasks=tasks)
+    outcome = await submit(clerk, unit(begun, plan, at_ms=ulid_ms(run_id)))
     if outcome.status == "accepted":
         made = Triggered(run_id, plan_id, "PENDING", created=True, created_ms=ulid_ms(run_id))
         return Rerun(made, request.parent_run_id, kind)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from arco.core import instant
+from arco.core.asset_keys import asset_key
 from arco.core.errors import Conflict, InvalidInput
 from arco.core.ids import ulid_ms
 from arco.domains.orchestration import fingerprints
@@ -13,7 +15,6 @@ from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import PlanCreated, RunTriggered
 from arco.domains.orchestration.fingerprints import TriggerRequest
 from arco.domains.orchestration.fold.runs import RUN_KEY_TAKEN
-from arco.domains.orchestration.keys import asset_key
 from arco.domains.orchestration.plan.compiler import Plan, compiled
 from arco.domains.orchestration.plan.graph import Graph, selected
 from arco.domains.orchestration.plan.request import checked_key, dimensions_of, key_of_texts
@@ -120,7 +121,7 @@ async def trigger(clerk: Clerk, definitions: Definitions, request: RunRequest) -
         timeout_sec=request.timeout_s,
     )
     plan = PlanCreated(run_id=run_id, plan_id=plan_id, tasks=wanted.plan.tasks)
-    outcome = await submit(clerk, unit(begun, plan))
+    outcome = await submit(clerk, unit(begun, plan, at_ms=ulid_ms(run_id)))
     if outcome.status == "rejected":
         return await _refused(clerk, request, wanted, outcome)
     return Triggered(run_id, plan_id, "PENDING", created=True, created_ms=ulid_ms(run_id))
@@ -149,7 +150,7 @@ async def _existing(snapshot: Snapshot, request: RunRequest, wanted: Planned, ta
             existingPlanId=plan_id,
             existingFingerprint=taken.request_fingerprint,
             requestedFingerprint=fingerprints.of_trigger(wanted.request),
-            existingCreatedAt=taken.created_at,
+            existingCreatedAt=instant.stored_text(taken.created_at),
         )
     state = "PENDING" if run is None else public_state(run)
     return Triggered(taken.run_id, plan_id, state, created=False, created_ms=taken.created_at)

@@ -198,7 +198,7 @@ def _succeeded(task: TaskRow, event: TaskFinished, moment: Moment) -> TaskRow:
         delta_version=output.delta_version if output else None,
         delta_partition=output.delta_partition if output else None,
         output=None if output is None else _json(output),
-        metrics=None if event.metrics is None else bytes(event.metrics).decode(),
+        metrics=None if event.metrics is None else _json(event.metrics),
         worker_id=event.worker_id,
         row_version=moment.version,
     )
@@ -226,7 +226,7 @@ def _unsuccessful(task: TaskRow, event: TaskFinished, moment: Moment, run: RunRo
         output_visibility_state=None,
         published_at=None,
         publish_error=None,
-        metrics=None if event.metrics is None else bytes(event.metrics).decode(),
+        metrics=None if event.metrics is None else _json(event.metrics),
         worker_id=event.worker_id,
         row_version=moment.version,
     )

@@ -7,7 +7,15 @@ import msgspec
 from arco.domains.orchestration.agenda import holds_slots
 from arco.domains.orchestration.events import ConcurrencyLimitSet, DefinitionsDeployed, WorkspacePauseChanged
 from arco.domains.orchestration.fold.board import WORKSPACE_SLOTS, Moment
-from arco.domains.orchestration.rows import DEPLOYMENTS, SLOTS, WORKSPACE, DeploymentRow, SlotsRow, TaskRow, WorkspaceRow
+from arco.domains.orchestration.rows import (
+    DEPLOYMENTS,
+    SLOTS,
+    WORKSPACE,
+    DeploymentRow,
+    SlotsRow,
+    TaskRow,
+    WorkspaceRow,
+)
 from arco.kernel.fold import Accepted, Decision, InvalidEvent, Rejected, View
 
 PAUSED: Final = "workspace_paused"

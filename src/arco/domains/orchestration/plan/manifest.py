@@ -88,11 +88,11 @@ class Asset(_Camel, frozen=True):
     tags: dict[str, str] = {}
     partitioning: Partitioning = Partitioning()
     dependencies: list[Dependency] = []
-    code: msgspec.Raw = msgspec.Raw(b"{}")
-    checks: msgspec.Raw = msgspec.Raw(b"[]")
+    code: dict[str, Any] = {}
+    checks: list[Any] = []
     execution: Execution = Execution()
-    resources: msgspec.Raw = msgspec.Raw(b"{}")
-    io: msgspec.Raw = msgspec.Raw(b"{}")
+    resources: dict[str, Any] = {}
+    io: dict[str, Any] = {}
     transform_fingerprint: str = ""
 
 

@@ -1,0 +1,218 @@
+"""Runs and tasks as people and programs see them (orchestration.md 6.3)."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from arco.domains.orchestration.commands.rerun import REASONS
+from arco.domains.orchestration.commands.trigger import KIND_LABEL, PARENT_LABEL
+from arco.domains.orchestration.queries.runs import RunDetail, public_state, public_task_state
+from arco.domains.orchestration.rows import DependencyRow, RunRow, TaskRow
+from arco.routes.public.flow_clerks import time_text
+
+_FINISHED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+
+
+class _Camel(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A view: camelCase, what is not there is left out."""
+
+
+class RetryView(_Camel, frozen=True, kw_only=True):
+    """How often a task was tried before."""
+
+    retries: int
+    reason: str
+
+
+class SkipView(_Camel, frozen=True, kw_only=True):
+    """Which task before it is why a task was skipped."""
+
+    upstream_task_key: str
+    upstream_resolution: str
+
+
+class TaskView(_Camel, frozen=True, kw_only=True):
+    """A task. `error` and what follows it are our addition."""
+
+    task_key: str
+    asset_key: str | None = None
+    partition_key: str | None = None
+    state: str
+    attempt: int
+    started_at: str | None = None
+    completed_at: str | None = None
+    error_message: str | None = None
+    execution_lineage_ref: str | None = None
+    delta_table: str | None = None
+    delta_version: int | None = None
+    delta_partition: str | None = None
+    output_visibility_state: str | None = None
+    published_at: str | None = None
+    publish_error: str | None = None
+    retry_attribution: RetryView | None = None
+    skip_attribution: SkipView | None = None
+    error: msgspec.Raw | None = None
+    output: msgspec.Raw | None = None
+    metrics: msgspec.Raw | None = None
+    max_attempts: int
+    retry_not_before: str | None = None
+    progress_pct: int | None = None
+    progress: str | None = None
+    worker_id: str | None = None
+    depends_on: list[str] = []
+
+
+class TaskCountsView(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tasks are in which public state, zeros included."""
+
+    total: int
+    pending: int
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    skipped: int
+    cancelled: int
+
+
+class RunView(_Camel, frozen=True, kw_only=True):
+    """A run with its tasks."""
+
+    run_id: str
+    workspace_id: str
+    plan_id: str
+    state: str
+    created_at: str | None
+    started_at: str | None = None
+    completed_at: str | None = None
+    run_key: str | None = None
+    code_version: str | None = None
+    cancel_reason: str | None = None
+    parent_run_id: str | None = None
+    rerun_kind: str | None = None
+    rerun_reason: str | None = None
+    tasks: list[TaskView]
+    task_counts: TaskCountsView
+    labels: dict[str, str] = {}
+
+
+class RunItemView(_Camel, frozen=True, kw_only=True):
+    """A run in a list."""
+
+    run_id: str
+    state: str
+    created_at: str | None
+    completed_at: str | None = None
+    task_count: int
+    tasks_succeeded: int
+    tasks_failed: int
+    parent_run_id: str | None = None
+    rerun_kind: str | None = None
+
+
+def labels_of(run: RunRow) -> dict[str, str]:
+    """The labels of a run."""
+    return {} if run.labels is None else msgspec.json.decode(run.labels, type=dict[str, str])
+
+
+def run_view(found: RunDetail, workspace: str) -> RunView:
+    """A run with its tasks in the order of their keys."""
+    run, state, labels = found.run, public_state(found.run), labels_of(found.run)
+    starts = [task.started_at for task in found.tasks if task.started_at is not None]
+    edges: dict[str, list[DependencyRow]] = {}
+    for edge in found.edges:
+        edges.setdefault(edge.downstream_task_key, []).append(edge)
+    kind = labels.get(KIND_LABEL)
+    return RunView(
+        run_id=run.run_id,
+        workspace_id=workspace,
+        plan_id=run.plan_id,
+        state=state,
+        created_at=time_text(run.triggered_at),
+        started_at=time_text(min(starts, default=None)),
+        completed_at=time_text(run.completed_at) if state in _FINISHED else None,
+        run_key=run.run_key,
+        code_version=run.code_version,
+        cancel_reason=run.cancel_reason,
+        parent_run_id=labels.get(PARENT_LABEL),
+        rerun_kind=kind,
+        rerun_reason=REASONS.get(kind or ""),
+        tasks=[task_view(task, edges.get(task.task_key, ())) for task in found.tasks],
+        task_counts=_counts(found.tasks),
+        labels=labels,
+    )
+
+
+def run_item(run: RunRow) -> RunItemView:
+    """A run in a list."""
+    state, labels = public_state(run), labels_of(run)
+    return RunItemView(
+        run_id=run.run_id,
+        state=state,
+        created_at=time_text(run.triggered_at),
+        completed_at=time_text(run.completed_at) if state in _FINISHED else None,
+        task_count=run.tasks_total,
+        tasks_succeeded=run.tasks_succeeded,
+        tasks_failed=run.tasks_failed,
+        parent_run_id=labels.get(PARENT_LABEL),
+        rerun_kind=labels.get(KIND_LABEL),
+    )
+
+
+def task_view(task: TaskRow, edges: Sequence[DependencyRow]) -> TaskView:
+    """A task, with why it was tried again, or was never run."""
+    again = task.attempt > 1
+    return TaskView(
+        task_key=task.task_key,
+        asset_key=task.asset_key,
+        partition_key=task.partition_key,
+        state=public_task_state(task),
+        attempt=task.attempt,
+        started_at=time_text(task.started_at),
+        completed_at=time_text(task.completed_at),
+        error_message=task.error_message,
+        execution_lineage_ref=task.execution_lineage_ref,
+        delta_table=task.delta_table,
+        delta_version=task.delta_version,
+        delta_partition=task.delta_partition,
+        output_visibility_state=task.output_visibility_state,
+        published_at=time_text(task.published_at),
+        publish_error=task.publish_error,
+        retry_attribution=RetryView(retries=task.attempt - 1, reason="prior_attempt_failed") if again else None,
+        skip_attribution=_skipped_by(edges) if task.state == "SKIPPED" else None,
+        error=_raw(task.error),
+        output=_raw(task.output),
+        metrics=_raw(task.metrics),
+        max_attempts=task.max_attempts,
+        retry_not_before=time_text(task.retry_not_before),
+        progress_pct=task.progress_pct,
+        progress=task.progress,
+        worker_id=task.worker_id,
+        depends_on=[edge.upstream_task_key for edge in edges],
+    )
+
+
+def _skipped_by(edges: Sequence[DependencyRow]) -> SkipView | None:
+    """The first of the tasks before it that did not succeed (orchestration.md 4.5)."""
+    bad = [edge for edge in edges if edge.resolution not in (None, "SUCCESS")]
+    if not bad:
+        return None
+    first = min(bad, key=lambda edge: (edge.satisfied_at or 0, edge.upstream_task_key, edge.row_version))
+    return SkipView(upstream_task_key=first.upstream_task_key, upstream_resolution=first.resolution or "")
+
+
+def _counts(tasks: Sequence[TaskRow]) -> TaskCountsView:
+    found: dict[str, int] = {}
+    for task in tasks:
+        state = public_task_state(task).lower()
+        found[state] = found.get(state, 0) + 1
+    return _zeroed(found, len(tasks))
+
+
+def _zeroed(found: Mapping[str, int], total: int) -> TaskCountsView:
+    names = [name for name in TaskCountsView.__struct_fields__ if name != "total"]
+    return TaskCountsView(total=total, **{name: found.get(name, 0) for name in names})
+
+
+def _raw(text: str | None) -> msgspec.Raw | None:
+    return None if text is None else msgspec.Raw(text.encode())

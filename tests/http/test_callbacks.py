@@ -1,0 +1,97 @@
+"""What workers tell, and how they are answered: from the fold alone (orchestration.md 7.2 to 7.4; A-09 to A-11)."""
+
+import httpx
+import pytest
+
+from .flow import Attempt, deploy, shown, states, trigger
+from .world import World, foreground
+
+BOOM = {"category": "USER_CODE", "message": "boom", "stackTrace": "Traceback"}
+
+
+@pytest.fixture
+async def attempt(world: World, api: httpx.AsyncClient) -> Attempt:
+    """The first attempt at a task, dispatched."""
+    await deploy(api)
+    found = Attempt(world, api, await trigger(api, "raw.events"), "raw.events")
+    assert await found.dispatch() == "accepted"
+    return found
+
+
+def refused(answer: httpx.Response, status: int, error: str) -> dict[str, object]:
+    assert (answer.status_code, answer.json()["error"]) == (status, error), answer.text
+    found: dict[str, object] = answer.json()
+    return found
+
+
+async def test_62_a_task_that_is_over_takes_no_start_and_no_heartbeat(attempt: Attempt) -> None:
+    await attempt.told("started")
+    await attempt.told("completed", outcome="SUCCEEDED")
+    assert refused(await attempt.say("started"), 409, "task_already_terminal")["state"] == "SUCCEEDED"
+    assert refused(await attempt.say("heartbeat"), 410, "task_expired")["state"] == "SUCCEEDED"
+    assert (await attempt.told("completed", outcome="SUCCEEDED"))["finalState"] == "SUCCEEDED"
+    refused(await attempt.say("completed", outcome="FAILED", error=BOOM), 409, "task_already_terminal")
+
+
+async def test_62_an_attempt_that_failed_does_not_start_again(attempt: Attempt, api: httpx.AsyncClient) -> None:
+    await attempt.told("started")
+    assert (await attempt.told("completed", outcome="FAILED", error=BOOM))["finalState"] == "FAILED"
+    found = refused(await attempt.say("started"), 409, "attempt_already_completed")
+    assert (found["state"], found["expectedAttempt"], found["receivedAttempt"]) == ("RETRY_WAIT", 2, 1)
+    (task,) = (await shown(api, attempt.run_id))["tasks"]
+    assert task["error"] == {**BOOM, "retryable": True}
+    assert (task["state"], task["errorMessage"]) == ("PENDING", "boom")
+
+
+async def test_a09_a_superseded_attempt_is_told_so_and_changes_nothing(
+    attempt: Attempt, world: World, api: httpx.AsyncClient
+) -> None:
+    await attempt.told("started")
+    await attempt.told("completed", outcome="FAILED", error=BOOM)
+    second = Attempt(world, api, attempt.run_id, attempt.task_key, 2)
+    assert await second.dispatch() == "accepted"
+    await second.told("started")
+    late = refused(await attempt.say("completed", outcome="SUCCEEDED"), 409, "attempt_mismatch")
+    assert (late["expectedAttempt"], late["receivedAttempt"]) == (2, 1)
+    refused(await attempt.say("heartbeat"), 409, "attempt_mismatch")
+    assert (await states(api, attempt.run_id))["raw.events"] == "RUNNING"
+
+
+async def test_63_a_token_speaks_for_one_attempt_at_one_task_of_one_workspace(attempt: Attempt) -> None:
+    for changes in (
+        {"task_id": "ct1_b3RoZXIAcmF3LmV2ZW50cw"},
+        {"run_id": "01J00000000000000000000000"},
+        {"attempt": 2},
+        {"attempt_id": "att_other"},
+    ):
+        refused(await attempt.say("started", token=attempt.token_for(**changes)), 401, "invalid_token")
+    # In another workspace there is no such task, and nothing is said about this one.
+    refused(await attempt.say("started", token=attempt.token_for(tenant_id="acme")), 404, "task_not_found")
+    refused(await attempt.say("started", token="x.y.z"), 401, "invalid_token")
+    refused(await attempt.say("started", token=attempt.token[:-4] + "AAAA"), 401, "invalid_token")
+    assert (await attempt.told("started"))["acknowledged"] is True
+
+
+async def test_63_a_token_that_has_expired_is_refused(attempt: Attempt, world: World) -> None:
+    world.clock.ahead_ms += 3_600_000
+    refused(await attempt.say("started"), 401, "invalid_token")
+
+
+async def test_callbacks_without_sense_are_refused_by_name(attempt: Attempt, api: httpx.AsyncClient) -> None:
+    refused(await attempt.say("started", attempt=0), 400, "invalid_argument")
+    refused(await attempt.say("heartbeat", progressPct=101), 400, "invalid_argument")
+    headers = {"authorization": f"Bearer {attempt.token}"}
+    body = {"attempt": 1, "attemptId": attempt.attempt_id, "workerId": "w"}
+    for unknown in ("ct1_x", "raw.events", "ct1_"):
+        refused(await api.post(f"/tasks/{unknown}/started", json=body, headers=headers), 404, "task_not_found")
+    assert (await attempt.say("completed", outcome="DONE")).status_code == 422
+
+
+async def test_a_callback_costs_three_writes_and_reads_nothing(attempt: Attempt, world: World) -> None:
+    await attempt.told("started")
+    for what, body in (("heartbeat", {}), ("completed", {"outcome": "SUCCEEDED"})):
+        world.store.forget()
+        await attempt.told(what, **body)
+        done = foreground(world.store.operations)
+        # The ledger, the commit record, the manifest: nothing is read, nothing listed.
+        assert [one.name for one in done] == ["create", "create", "create"], done

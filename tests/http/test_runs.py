@@ -1,0 +1,248 @@
+"""Deploying, triggering, looking, cancelling, running again over HTTP (orchestration.md 6.2, 6.3, 10)."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from arco.domains.orchestration.automation_rows import SCHEDULE_DEFINITIONS
+
+from .flow import CHAIN, DAY, WORKSPACE, Attempt, a_manifest, an_asset, deploy, shown, states, trigger
+from .world import World
+
+RUNS = f"{WORKSPACE}/runs"
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_59_a_deployment_is_repeated_by_its_key_and_another_manifest_is_refused(api: httpx.AsyncClient) -> None:
+    key = {"idempotency-key": "deploy-1"}
+    first = await api.post(f"{WORKSPACE}/manifests", json=CHAIN, headers=key)
+    again = await api.post(f"{WORKSPACE}/manifests", json=CHAIN, headers=key)
+    other = await api.post(f"{WORKSPACE}/manifests", json={**CHAIN, "codeVersionId": "02"}, headers=key)
+    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
+    assert first.json() == again.json()
+    assert (first.json()["assetCount"], first.json()["workspaceId"]) == (3, "default")
+    listed = (await api.get(f"{WORKSPACE}/manifests")).json()["manifests"]
+    assert [one["manifestId"] for one in listed] == [first.json()["manifestId"]]
+    stored = (await api.get(f"{WORKSPACE}/manifests/{listed[0]['manifestId']}")).json()
+    assert stored["assets"] == CHAIN["assets"]
+    assert (stored["tenantId"], stored["workspaceId"], stored["fingerprint"]) == (
+        "local",
+        "default",
+        listed[0]["fingerprint"],
+    )
+
+
+async def test_59_a_wrong_manifest_is_told_everything_at_once_and_changes_nothing(api: httpx.AsyncClient) -> None:
+    wrong = a_manifest(an_asset("a.b", "x.y"), schedules=[{"id": "s", "cron": "* *", "assets": ["q.q"]}])
+    answer = await api.post(f"{WORKSPACE}/manifests", json=wrong)
+    assert answer.status_code == 400
+    found = answer.json()["details"]["problems"]
+    assert any("x.y" in one for one in found)
+    assert any("cron" in one for one in found)
+    assert any("q.q" in one for one in found)
+    assert (await api.get(f"{WORKSPACE}/manifests")).json() == {"manifests": []}
+
+
+async def test_a_redeployed_schedule_keeps_what_operators_set(world: World, api: httpx.AsyncClient) -> None:
+    schedules = [{"id": "daily", "cron": "0 10 * * *", "assets": ["analytics.daily"]}]
+    await deploy(api, {**CHAIN, "schedules": schedules})
+    published = await world_head(world)
+    await deploy(api, {**CHAIN, "schedules": schedules})
+    table = await schedule(world)
+    assert (table.enabled, table.max_catchup_ticks, table.cron_expression) == (True, 1, "0 10 * * *")
+    assert await world_head(world) > published
+
+
+async def world_head(world: World) -> str:
+    snapshot = await world.flow_reader().head()
+    assert snapshot is not None
+    return str(snapshot.manifest_id)
+
+
+async def schedule(world: World) -> Any:
+    snapshot = await world.flow_reader().head()
+    assert snapshot is not None
+    return await snapshot.get(SCHEDULE_DEFINITIONS, ("daily",))
+
+
+async def test_51_the_same_run_key_is_the_same_run_whatever_the_order_of_the_selection(api: httpx.AsyncClient) -> None:
+    await deploy(api)
+    body = {"selection": ["raw.events", "analytics/daily"], "runKey": "d1", "labels": {"team": "growth"}}
+    first = await api.post(RUNS, json=body)
+    again = await api.post(RUNS, json={**body, "selection": ["analytics.daily", "raw.events", "raw.events"]})
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert (first.json()["created"], again.json()["created"]) == (True, False)
+    assert [first.json()[name] for name in ("runId", "planId", "createdAt")] == [
+        again.json()[name] for name in ("runId", "planId", "createdAt")
+    ]
+    other = await api.post(RUNS, json={**body, "selection": ["ml.scores"]})
+    details = problem(other, 409)["details"]
+    assert details["conflictType"] == "RUN_KEY_FINGERPRINT_MISMATCH"
+    assert (details["runKey"], details["existingRunId"]) == ("d1", first.json()["runId"])
+    assert details["existingFingerprint"] != details["requestedFingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"selection": []}, "selection"),
+        ({"selection": ["raw.nothing"]}, "raw.nothing"),
+        ({"selection": ["Raw.Events"]}, "asset key"),
+        ({"selection": ["raw.events"], "labels": {"arco.parent_run_id": "x"}}, "reserved"),
+        ({"selection": ["raw.events"], "partitionKey": "date=d:2025-01-15"}, "partition"),
+        (
+            {"selection": ["raw.events"], "partitionKey": "", "partitions": [{"key": "date", "value": "2025-01-15"}]},
+            "not both",
+        ),
+    ],
+)
+async def test_52_a_refused_request_leaves_its_run_key_free(
+    api: httpx.AsyncClient, body: dict[str, Any], said: str
+) -> None:
+    await deploy(api)
+    refused = await api.post(RUNS, json={**body, "runKey": "k"})
+    assert said in problem(refused, 400)["message"]
+    assert (await api.post(RUNS, json={"selection": ["raw.events"], "runKey": "k"})).status_code == 201
+
+
+async def test_53_the_idempotency_key_is_the_run_key_when_there_is_no_other(api: httpx.AsyncClient) -> None:
+    await deploy(api)
+    body, key = {"selection": ["raw.events"]}, {"idempotency-key": "once"}
+    first = await api.post(RUNS, json=body, headers=key)
+    again = await api.post(RUNS, json=body, headers=key)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["runId"] == again.json()["runId"]
+    assert (await api.post(RUNS, json=body, headers={"idempotency-key": "x" * 257})).status_code == 400
+
+
+async def test_54_a_partition_means_the_same_however_it_is_written(api: httpx.AsyncClient) -> None:
+    await deploy(api, a_manifest(an_asset("raw.events", partitioning=DAY)))
+    as_text = {"selection": ["raw.events"], "runKey": "p", "partitions": [{"key": "date", "value": "2025-01-15"}]}
+    as_key = {"selection": ["raw.events"], "runKey": "p", "partitionKey": "date=d:2025-01-15"}
+    first, again = await api.post(RUNS, json=as_text), await api.post(RUNS, json=as_key)
+    assert (first.status_code, again.status_code) == (201, 200)
+    (task,) = (await shown(api, first.json()["runId"]))["tasks"]
+    assert task["partitionKey"] == "date=d:2025-01-15"
+
+
+async def test_55_what_is_selected_is_planned_with_the_dependencies_within_it(api: httpx.AsyncClient) -> None:
+    await deploy(api)
+    alone = await shown(api, await trigger(api, "analytics.daily"))
+    assert [(task["taskKey"], task.get("dependsOn", [])) for task in alone["tasks"]] == [("analytics.daily", [])]
+    both = await shown(api, await trigger(api, "analytics.daily", includeDownstream=True))
+    assert {task["taskKey"]: task.get("dependsOn", []) for task in both["tasks"]} == {
+        "analytics.daily": [],
+        "ml.scores": ["analytics.daily"],
+    }
+
+
+async def test_a_run_goes_from_task_to_task_to_its_end(world: World, api: httpx.AsyncClient) -> None:
+    await deploy(api)
+    run = await trigger(api, "ml.scores", includeUpstream=True)
+    assert await states(api, run) == {
+        "": "RUNNING",
+        "raw.events": "QUEUED",
+        "analytics.daily": "PENDING",
+        "ml.scores": "PENDING",
+    }
+    output = {"rowCount": 10, "deltaTable": "events", "deltaVersion": 3, "outputVisibilityState": "VISIBLE"}
+    await Attempt(world, api, run, "raw.events").through(output=output)
+    assert (await states(api, run))["analytics.daily"] == "QUEUED"
+    await Attempt(world, api, run, "analytics.daily").through()
+    await Attempt(world, api, run, "ml.scores").through()
+    found = await shown(api, run)
+    assert found["state"] == "SUCCEEDED"
+    assert found["taskCounts"]["succeeded"] == 3
+    assert found["completedAt"] >= found["startedAt"] >= found["createdAt"]
+    (events,) = [task for task in found["tasks"] if task["taskKey"] == "raw.events"]
+    assert (events["deltaTable"], events["deltaVersion"], events["outputVisibilityState"]) == ("events", 3, "VISIBLE")
+
+
+async def test_28_what_must_be_readable_and_is_not_keeps_a_run_running_or_fails_it(
+    world: World, api: httpx.AsyncClient
+) -> None:
+    await deploy(api)
+    waits, fails = await trigger(api, "raw.events"), await trigger(api, "raw.events")
+    await Attempt(world, api, waits, "raw.events").through(output={"outputVisibilityState": "PENDING"})
+    await Attempt(world, api, fails, "raw.events").through(output={"outputVisibilityState": "FAILED"})
+    assert (await states(api, waits))[""] == "RUNNING"
+    assert (await states(api, fails))[""] == "FAILED"
+    listed = {one["runId"]: one["state"] for one in (await api.get(RUNS)).json()["runs"]}
+    assert listed == {waits: "RUNNING", fails: "FAILED"}
+
+
+async def test_56_a_failed_run_is_run_again_from_where_it_failed(world: World, api: httpx.AsyncClient) -> None:
+    await deploy(api)
+    run = await trigger(api, "ml.scores", includeUpstream=True)
+    await Attempt(world, api, run, "raw.events").through()
+    too_early = await api.post(f"{RUNS}/{run}/rerun", json={"mode": "fromFailure"})
+    assert "RUNNING" in problem(too_early, 409)["message"]
+    error = {"category": "DATA_QUALITY", "message": "no rows"}
+    await Attempt(world, api, run, "analytics.daily").through("FAILED", error=error)
+    parent = await shown(api, run)
+    assert parent["state"] == "FAILED"
+    skipped = next(task for task in parent["tasks"] if task["taskKey"] == "ml.scores")
+    assert skipped["skipAttribution"] == {"upstreamTaskKey": "analytics.daily", "upstreamResolution": "FAILED"}
+    first = await api.post(f"{RUNS}/{run}/rerun", json={"mode": "fromFailure"})
+    again = await api.post(f"{RUNS}/{run}/rerun", json={"mode": "fromFailure"})
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["runId"] == again.json()["runId"]
+    assert first.json()["rerunKind"] == "FROM_FAILURE"
+    child = await shown(api, first.json()["runId"])
+    assert {task["taskKey"]: task.get("dependsOn", []) for task in child["tasks"]} == {
+        "analytics.daily": [],
+        "ml.scores": ["analytics.daily"],
+    }
+    assert (child["parentRunId"], child["rerunReason"]) == (run, "from_failure_unsucceeded_tasks")
+    unknown = await api.post(f"{RUNS}/{run}/rerun", json={"mode": "subset", "selection": ["no.such"]})
+    assert "no.such" in problem(unknown, 400)["message"]
+
+
+async def test_57_cancelling_twice_is_one_cancellation_and_a_finished_run_has_none(
+    world: World, api: httpx.AsyncClient
+) -> None:
+    await deploy(api)
+    run = await trigger(api, "ml.scores", includeUpstream=True)
+    worker = Attempt(world, api, run, "raw.events")
+    assert await worker.dispatch() == "accepted"
+    await worker.told("started")
+    for _ in range(2):
+        answer = await api.post(f"{RUNS}/{run}/cancel", json={"reason": "bad input"})
+        assert (answer.status_code, answer.json()["state"]) == (200, "CANCELLING")
+    assert await worker.told("heartbeat") | {"serverTime": ""} == {
+        "acknowledged": True,
+        "shouldCancel": True,
+        "cancelReason": "user_requested",
+        "serverTime": "",
+    }
+    await worker.told("completed", outcome="CANCELLED")
+    assert (await states(api, run))[""] == "CANCELLED"
+    assert "CANCELLED" in problem(await api.post(f"{RUNS}/{run}/cancel", json={}), 409)["message"]
+    assert (await api.post(f"{RUNS}/01J00000000000000000000000/cancel", json={})).status_code == 404
+    elsewhere = await api.get("/workspaces/other/runs")
+    assert (elsewhere.status_code, elsewhere.json()["message"]) == (404, "workspace not found")
+
+
+async def test_61_runs_are_paged_newest_first_and_filtered_by_what_they_are_called(
+    world: World, api: httpx.AsyncClient
+) -> None:
+    await deploy(api)
+    made = [await trigger(api, "raw.events") for _ in range(5)]
+    await Attempt(world, api, made[1], "raw.events").through()
+    found, cursor, pages = [], None, 0
+    while pages == 0 or cursor:
+        params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
+        page = (await api.get(RUNS, params=params)).json()
+        found += [one["runId"] for one in page["runs"]]
+        cursor, pages = page.get("nextCursor"), pages + 1
+    assert (found, pages) == (made[::-1], 3)
+    done = (await api.get(RUNS, params={"state": "SUCCEEDED"})).json()["runs"]
+    assert [one["runId"] for one in done] == [made[1]]
+    for bad in ({"limit": 0}, {"limit": 201}, {"cursor": "garbage"}, {"state": "DONE"}):
+        assert (await api.get(RUNS, params=bad)).status_code == 400
