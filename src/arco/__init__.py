@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from arco.sdk.partitions import tenant as tenant
     from arco.sdk.partitions import yearly as yearly
     from arco.sdk.resources import resource as resource
+    from arco.sdk.schedules import Schedule as Schedule
     from arco.sdk.settings import AssetIn as AssetIn
     from arco.sdk.settings import Compute as Compute
     from arco.sdk.settings import Io as Io
@@ -49,6 +50,7 @@ _HOMES: Final = {
     "arco.sdk.io.values": ("InputTable", "Output"),
     "arco.sdk.partitions": ("Partition", "daily", "hourly", "monthly", "static", "tenant", "yearly"),
     "arco.sdk.resources": ("resource",),
+    "arco.sdk.schedules": ("Schedule",),
     "arco.sdk.settings": ("AssetIn", "Compute", "Io", "Resource", "RetryPolicy"),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}

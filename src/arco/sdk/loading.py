@@ -9,6 +9,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,11 +18,12 @@ from arco.sdk.assets import Asset
 from arco.sdk.checks import AssetCheck
 from arco.sdk.errors import DefinitionError, meant
 from arco.sdk.resources import ResourceDefinition
+from arco.sdk.schedules import Schedule
 from arco.sdk.traces import cause_of
 
 
 class AssetSet:
-    """Assets by key in the order of their keys, with the project's checks and resources.
+    """Assets by key in the order of their keys, with the project's checks, resources and schedules.
 
     Raises `DefinitionError` naming everything that does not fit together: two assets of one key, an upstream that is
     none, a circle, a check of an unknown asset.
@@ -32,15 +34,15 @@ class AssetSet:
         assets: Sequence[Asset],
         checks: Sequence[AssetCheck] = (),
         resources: Sequence[ResourceDefinition] = (),
-        *,
-        whole: bool = True,
+        schedules: Sequence[Schedule] = (),
     ) -> None:
         self.assets: Mapping[str, Asset] = {one.key: one for one in sorted(assets, key=lambda one: one.key)}
         self.resources: Mapping[str, ResourceDefinition] = {one.name: one for one in resources}
+        self.schedules: Sequence[Schedule] = sorted(schedules, key=lambda one: one.id)
         self._checks: dict[str, list[AssetCheck]] = {}
         for check in sorted(checks, key=lambda one: (one.asset, one.name)):
             self._checks.setdefault(check.asset, []).append(check)
-        problems = [*self._repeated(assets, resources), *(self._loose() if whole else ())]
+        problems = [*self._repeated(assets, resources), *self._loose()]
         if problems:
             raise DefinitionError("\n".join(problems))
 
@@ -77,6 +79,10 @@ class AssetSet:
         for one in resources:
             if (other := self.resources[one.name]) is not one:
                 yield f"{one.file}:{one.line}: the resource {one.name} is defined at {other.file}:{other.line} too"
+        for before, schedule in pairwise(self.schedules):
+            if before.id == schedule.id:
+                places = f"{before.file}:{before.line} and {schedule.file}:{schedule.line}"
+                yield f"{places}: two schedules are called {schedule.id}"
         for key, checks in self._checks.items():
             names = [one.name for one in checks]
             if key in self.assets:
@@ -97,6 +103,11 @@ class AssetSet:
             if key not in self.assets:
                 check = checks[0]
                 yield f"{check.file}:{check.line}: {check.name} checks {key}, which is no asset here{meant(key, known)}"
+        for schedule in self.schedules:
+            for key in schedule.assets:
+                if key not in self.assets:
+                    where = f"{schedule.file}:{schedule.line}: schedule {schedule.id}"
+                    yield f"{where} makes {key}, which is no asset here{meant(key, known)}"
         try:
             self.in_order()
         except CycleError as error:
@@ -115,7 +126,7 @@ def load_assets(targets: Sequence[str]) -> AssetSet:
     found: dict[int, Any] = {}
     for name in sorted(modules):
         for value in vars(modules[name]).values():
-            if isinstance(value, Asset | AssetCheck | ResourceDefinition):
+            if isinstance(value, Asset | AssetCheck | ResourceDefinition | Schedule):
                 found[id(value)] = value  # one that several modules import is one
     values = list(found.values())
     assets = [one for one in values if isinstance(one, Asset)]
@@ -125,6 +136,7 @@ def load_assets(targets: Sequence[str]) -> AssetSet:
         assets,
         [one for one in values if isinstance(one, AssetCheck)],
         [one for one in values if isinstance(one, ResourceDefinition)],
+        [one for one in values if isinstance(one, Schedule)],
     )
 
 
