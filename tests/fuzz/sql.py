@@ -8,7 +8,8 @@ independent parser (`sql_oracle`), and what that cannot read is judged by the st
 longer than its time, or more memory than it may, ends its child; that is counted, and another goes on after it.
 
 Violations, of which there must be none: a forbidden system call; an accepted text that the independent parser says is
-no query; an accepted text that named a relation it may not see; a plan with a step that does not only read; a crash.
+no query; an accepted text that named a relation it may not see; a plan with a step that does not only read; a relation
+that is not what it was; a crash.
 """
 
 import argparse
@@ -27,6 +28,7 @@ BATCH: Final = 500
 """Statements of one seed: a finding is reproduced by its seed alone."""
 
 _TIME_S: Final = 3
+_ROWS: Final = 20
 _PROGRESS: Final = struct.Struct("<QB")
 _ENDS: Final = {-signal.SIGALRM: "killed: time", -signal.SIGXCPU: "killed: time", -signal.SIGABRT: "killed: memory"}
 _OUTCOMES: Final = (
@@ -92,16 +94,18 @@ def _serve(seed: int, skip: int, last: int, told: tuple[int, int]) -> None:
     import pyarrow as pa
 
     from arco.query.confine import Allowance, confine
+    from arco.query.holdings import relation_of
     from arco.query.session import warm_up
 
     pipe, parent = told
     tables = {
         name: pa.table(
-            {column: [f"{column}{row}" for row in range(20)] for column in columns if column != "created_at"}
+            {column: [f"{column}{row}" for row in range(_ROWS)] for column in columns if column != "created_at"}
         )
         for name, columns in RELATIONS.items()
     }
-    rows = {name: _with_times(table, RELATIONS[name]) for name, table in tables.items()}
+    # As in a child: one relation for all statements, so that one which changed it would be noticed.
+    rows = {name: relation_of([_with_times(table, RELATIONS[name])]) for name, table in tables.items()}
     warm_up()
     for sql in (
         "SELECT lower(name) FROM catalog.tables",
@@ -127,6 +131,19 @@ def _serve(seed: int, skip: int, last: int, told: tuple[int, int]) -> None:
                 with contextlib.suppress(OSError):
                     os.write(2, f"{outcome} seed {number} statement {index}: {words}: {sql!r}\n".encode())
             os.write(pipe, _PROGRESS.pack(number * BATCH + index, _OUTCOMES.index(outcome)))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _check_unchanged(rows)
+
+
+def _check_unchanged(rows: dict[str, Any]) -> None:
+    """Raises `RuntimeError` when a relation is not what it was: every statement saw the same one."""
+    from datafusion import SessionContext
+
+    for name, relation in rows.items():
+        context = SessionContext()
+        context.catalog().schema().register_table("t", relation)
+        if context.table("t").count() != _ROWS:
+            raise RuntimeError(f"a statement changed {name}")
 
 
 def _with_times(table: Any, columns: tuple[str, ...]) -> Any:
@@ -155,14 +172,14 @@ def one(sql: str, rows: dict[str, Any]) -> tuple[str, str]:
         return "refused: not a query", fact.message
     except ArcoError as fact:
         return "refused: parser", fact.message
-    known = {name: rows.get(name.text.lower()) for name in names}
+    known: dict[Any, Any] = {name: rows.get(name.text.lower()) for name in names}
     if not all(name.text.lower() in rows for name in names):
         return "refused: relation", ", ".join(name.text for name in names)
     limits = QueryLimits(memory_bytes=64 << 20, rows_max=1_000)
     run_it = Run(sql=statement.sql, relations=(), limits=limits, output=None)
     try:
         try:
-            execute(run_it, [(name, [table]) for name, table in known.items()])
+            execute(run_it, list(known.items()))
         except ArcoError:
             raise
         except BaseException as error:  # noqa: BLE001  # as the child does
@@ -192,7 +209,7 @@ def _judge_plans(run_it: Any, known: dict[Any, Any], relations: Any) -> str:
 
     from arco.query.session import execute
 
-    told = execute(msgspec.structs.replace(run_it, explain="plan"), [(name, [table]) for name, table in known.items()])
+    told = execute(msgspec.structs.replace(run_it, explain="plan"), list(known.items()))
     plans = dict(zip(told.table["plan_type"].to_pylist(), told.table["plan"].to_pylist(), strict=True))
     return plan_verdict(plans["logical"], plans["physical"], set(relations))
 

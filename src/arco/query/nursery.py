@@ -7,6 +7,7 @@ bare environment and never sees a configuration, a catalog or a query.
 """
 
 import array
+import gc
 import os
 import select
 import signal
@@ -60,6 +61,9 @@ def _preload() -> None:
     from arco.query import worker  # noqa: PLC0415  # loads the engine: only here
 
     worker.preload()
+    # What is loaded stays: children neither look at it when they collect nor copy it because they did.
+    gc.collect()
+    gc.freeze()
 
 
 def _command(control: socket.socket) -> tuple[bytes, int, list[int]]:

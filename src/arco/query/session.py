@@ -6,7 +6,7 @@ some operators (nested loop joins) never yield. Source: catalog.md 7.3, measurem
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import pyarrow as pa
@@ -18,9 +18,8 @@ from arco.query.wire import UNSAID, QueryLimits, RelationName, Run
 
 if TYPE_CHECKING:
     from datafusion import DataFrame, SessionConfig, SessionContext
+    from datafusion.catalog import Table
 
-Seen = Sequence[pa.Table] | Any
-"""The rows of a relation: tables of one schema, or a dataset."""
 
 _ARROW_TO_ENCODED: Final = 4
 """Null cells take Arrow bytes but no JSON bytes, so rows are only given up at a multiple of the encoded limit."""
@@ -58,7 +57,7 @@ def warm_up() -> None:
     context.sql("SELECT count(*) FROM t WHERE x = 'a' OR x LIKE '%a_%b' OR regexp_like(x, 'a.b')").collect()
 
 
-def execute(request: Run, seen: Sequence[tuple[RelationName, Seen]]) -> Answer:
+def execute(request: Run, seen: Sequence[tuple[RelationName, "Table"]]) -> Answer:
     """The answer to `request`. Raises `InvalidInput` and whatever the engine does."""
     from datafusion import RuntimeEnvBuilder, SessionContext  # noqa: PLC0415  # loads the engine
 
@@ -106,8 +105,8 @@ def _explained(context: "SessionContext", frame: "DataFrame", request: Run) -> A
     return Answer(pa.table({"plan_type": kinds, "plan": [plain_text(plan) for plan in plans]}), False)
 
 
-def _register(context: "SessionContext", seen: Sequence[tuple[RelationName, Seen]]) -> None:
-    from datafusion.catalog import Catalog, Schema, Table  # noqa: PLC0415  # loads the engine
+def _register(context: "SessionContext", seen: Sequence[tuple[RelationName, "Table"]]) -> None:
+    from datafusion.catalog import Catalog, Schema  # noqa: PLC0415  # loads the engine
 
     made: set[tuple[str, ...]] = set()
     for name, rows in seen:
@@ -116,18 +115,4 @@ def _register(context: "SessionContext", seen: Sequence[tuple[RelationName, Seen
         if (name.catalog, name.schema) not in made:
             context.catalog(name.catalog).register_schema(name.schema, Schema.memory_schema())
         made |= {(name.catalog,), (name.catalog, name.schema)}
-        if isinstance(rows, Sequence):
-            context.register_record_batches(_quoted(name), [_batches(rows)])
-        else:
-            context.catalog(name.catalog).schema(name.schema).register_table(name.table, Table(rows))
-
-
-def _quoted(name: RelationName) -> str:
-    parts = (name.catalog, name.schema, name.table)
-    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
-
-
-def _batches(tables: Sequence[pa.Table]) -> list[pa.RecordBatch]:
-    found = [batch for table in tables for batch in table.to_batches() if batch.num_rows]
-    # The engine learns the schema from the first batch, so an empty table needs one too.
-    return found or [pa.RecordBatch.from_pylist([], schema=tables[0].schema)]
+        context.catalog(name.catalog).schema(name.schema).register_table(name.table, rows)

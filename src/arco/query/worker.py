@@ -20,8 +20,9 @@ from arco.query.wire import BlockRelation, DeltaRelation, Discover, ParquetRelat
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from datafusion.catalog import Table
 
-    from arco.query.session import Seen
+    from arco.query.holdings import Holdings
 
 _DISCOVERY_BYTES: Final = 128 * 1024 * 1024
 _DISCOVERY_S: Final = 10.0
@@ -30,7 +31,8 @@ _DISCOVERY_S: Final = 10.0
 _PRELOADED: Final = (
     *("datafusion", "datafusion.catalog", "deltalake", "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet"),
     *("arco.query.delta_log", "arco.query.discovery", "arco.query.encoding", "arco.query.files_seen"),
-    *("arco.query.session", "encodings.idna", "decimal", "datetime", "zoneinfo", "_strptime", "traceback"),
+    *("arco.query.holdings", "arco.query.session"),
+    *("encodings.idna", "decimal", "datetime", "zoneinfo", "_strptime", "traceback"),
 )
 """All that a query may need: a child opens no files, so it can import nothing any more."""
 
@@ -43,13 +45,14 @@ def preload() -> None:
 
 def serve(sock: socket.socket, parent: int, *, strict: bool = False) -> None:
     """Warm up, give up what is not needed, and answer until the other side is gone."""
+    from arco.query.holdings import Holdings, relation_of  # noqa: PLC0415  # comes with Arrow
     from arco.query.session import warm_up  # noqa: PLC0415  # loads the engine
 
     warm_up()
     allowance = Allowance()
     filtered = confine(parent, strict=strict)
     wire.reply(sock, wire.Ready(filtered))
-    child = _Child(allowance)
+    child = _Child(allowance, Holdings(relation_of))
     while (received := wire.receive(sock)) is not None:
         request, descriptors = received
         try:
@@ -59,12 +62,11 @@ def serve(sock: socket.socket, parent: int, *, strict: bool = False) -> None:
 
 
 class _Child:
-    """What a child remembers between requests: blocks of its scope's own tables."""
+    """Answers requests; all it remembers between them are its holdings."""
 
-    def __init__(self, allowance: Allowance) -> None:
+    def __init__(self, allowance: Allowance, holdings: "Holdings[Table]") -> None:
         self._allowance = allowance
-        self._blocks: dict[str, pa.Table] = {}
-        self._mapped_bytes = 0
+        self._holdings = holdings
 
     def answer(self, request: wire.Request, descriptors: Sequence[int]) -> wire.Reply:
         """The reply to one request. Every exception becomes a refusal in public words; exits and `MemoryError` pass."""
@@ -85,12 +87,12 @@ class _Child:
         if isinstance(request, Discover):
             from arco.query.discovery import discover  # noqa: PLC0415  # loaded before the fork
 
-            self._allowance.grant(_DISCOVERY_BYTES, self._mapped_bytes, _DISCOVERY_S)
+            self._allowance.grant(_DISCOVERY_BYTES, self._holdings.mapped_bytes, _DISCOVERY_S)
             return wire.Names(discover(request.sql, query=request.query))
         if isinstance(request, ReadLog):
             from arco.query.delta_log import live_files  # noqa: PLC0415  # loaded before the fork
 
-            self._allowance.grant(_DISCOVERY_BYTES, self._mapped_bytes, _DISCOVERY_S)
+            self._allowance.grant(_DISCOVERY_BYTES, self._holdings.mapped_bytes, _DISCOVERY_S)
             return wire.Live(tuple(live_files(request.location, _contents(request.log, mapped))))
         return self._run(request, mapped)
 
@@ -98,14 +100,12 @@ class _Child:
         from arco.query.encoding import encode_answer  # noqa: PLC0415  # loaded before the fork
         from arco.query.session import execute  # noqa: PLC0415  # loaded before the fork
 
-        for block in request.drop:
-            self._mapped_bytes -= self._blocks.pop(block).nbytes
+        self._holdings.drop(request.drop)
         for block, buffer in zip(request.bring, mapped, strict=False):
-            self._blocks[block] = _opened(buffer)
-            self._mapped_bytes += self._blocks[block].nbytes
+            self._holdings.bring(block, buffer)
         given = sum(buffer.size for buffer in mapped[len(request.bring) :])
         limits = request.limits
-        self._allowance.grant(limits.memory_bytes, self._mapped_bytes + given, limits.timeout_s)
+        self._allowance.grant(limits.memory_bytes, self._holdings.mapped_bytes + given, limits.timeout_s)
         seen = [(relation.name, self._seen(relation, mapped)) for relation in request.relations]
         answer = execute(request, seen)
         if request.output is None:
@@ -113,16 +113,18 @@ class _Child:
         body = encode_answer(answer, request.output, request.manifest_id, limits.result_bytes_max)
         return wire.Done(answer.table.num_rows, answer.truncated, body)
 
-    def _seen(self, relation: wire.Relation, mapped: Sequence["pa.Buffer"]) -> "Seen":
+    def _seen(self, relation: wire.Relation, mapped: Sequence["pa.Buffer"]) -> "Table":
+        from datafusion.catalog import Table  # noqa: PLC0415  # loaded before the fork
+
         from arco.query import files_seen  # noqa: PLC0415  # loaded before the fork
 
         match relation:
             case BlockRelation(blocks=blocks):
-                return [self._blocks[block] for block in blocks]
+                return self._holdings.relation(blocks)
             case ParquetRelation(files=files, base=base):
-                return files_seen.parquet_dataset(_contents(files, mapped), base)
+                return Table(files_seen.parquet_dataset(_contents(files, mapped), base))
             case DeltaRelation(location=location, log=log, files=files):
-                return files_seen.delta_dataset(location, _contents(log, mapped), _contents(files, mapped))
+                return Table(files_seen.delta_dataset(location, _contents(log, mapped), _contents(files, mapped)))
 
 
 def _contents(slices: Sequence[Slice], mapped: Sequence["pa.Buffer"]) -> dict[str, "pa.Buffer"]:
@@ -139,12 +141,6 @@ def _mapped(descriptor: int) -> "pa.Buffer":
         return pa.py_buffer(mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ))
     finally:
         os.close(descriptor)
-
-
-def _opened(buffer: "pa.Buffer") -> "pa.Table":
-    import pyarrow as pa  # noqa: PLC0415  # loaded before the fork
-
-    return pa.ipc.open_stream(buffer).read_all()
 
 
 def _fact_name(fact: ArcoError) -> str:
