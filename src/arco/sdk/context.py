@@ -52,6 +52,11 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
     partition_key: str | None = None
     payload: dict[str, Any] = {}
 
+    @property
+    def materialization_id(self) -> str:
+        """The name of what this attempt makes: the same however often it is run."""
+        return f"mat_{self.attempt_id.removeprefix('att_')}"
+
 
 class Context:
     """One attempt at a task, as its function sees it."""

@@ -259,7 +259,7 @@ class _Attempt:
             raise TaskCancelled
 
     def _report(self, result: Output, facts: OutputFacts) -> TaskReport:
-        output: dict[str, Any] = {"materializationId": materialization_id(self.task), **msgspec.to_builtins(facts)}
+        output: dict[str, Any] = {"materializationId": self.task.materialization_id, **msgspec.to_builtins(facts)}
         output["outputVisibilityState"] = "VISIBLE"
         more = {
             "inputs": msgspec.to_builtins(self.inputs),
@@ -286,11 +286,6 @@ class _Attempt:
 
     def _bytes_read(self) -> int:
         return sum(one.byte_size or 0 for one in self.inputs)
-
-
-def materialization_id(task: TaskRun) -> str:
-    """The name of what an attempt makes: the same whenever the attempt is repeated."""
-    return f"mat_{task.attempt_id.removeprefix('att_')}"
 
 
 def called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:

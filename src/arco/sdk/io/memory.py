@@ -61,6 +61,7 @@ class MemoryIo:
         import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
 
         fit = fitted(writing, staged.schema)
+        fit.checked(staged)
         table = pa.Table.from_batches([fit.batch(one) for one in staged.batches()], schema=fit.schema)
         self.put(writing.asset.key, table, writing.partition)
         return OutputFacts(

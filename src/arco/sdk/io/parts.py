@@ -12,8 +12,8 @@ import msgspec
 
 from arco.core.errors import InvalidInput
 from arco.core.partitions import Value
-from arco.sdk.errors import DataQualityFailed
-from arco.sdk.io.port import Writing
+from arco.sdk.errors import DataQualityFailed, TaskFailed
+from arco.sdk.io.port import Staged, Writing
 from arco.sdk.partitions import Dimension, period_of, value_of
 
 
@@ -25,16 +25,29 @@ class Fitted(msgspec.Struct, frozen=True):
     added: Mapping[str, Value]
     present: tuple[Dimension, ...]
 
+    def checked(self, staged: Staged) -> None:
+        """Raise `DataQualityFailed` for a row of another partition, `TaskFailed` for a value of another type."""
+        for batch in staged.batches():
+            for dimension in self.present:
+                self._check(dimension, batch.column(dimension.column))
+            self.batch(batch)
+
     def batch(self, batch: Any) -> Any:
-        """A batch with all columns. Raises `DataQualityFailed` for a row of another partition."""
+        """A batch with all columns, in the types of the table. Raises `TaskFailed` for a value that has none there."""
         import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
 
-        for dimension in self.present:
-            self._check(dimension, batch.column(dimension.column))
-        columns = list(batch.columns)
+        columns = [_cast(batch.column(name), self.schema.field(name)) for name in batch.schema.names]
         for name, value in self.added.items():
             columns.append(pa.repeat(pa.scalar(value, self.schema.field(name).type), batch.num_rows))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def conformed(self, table: Any) -> "Fitted":
+        """The same in the types that the table has for the columns it knows."""
+        import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
+
+        known = {field.name: field.type for field in table}
+        fields = [field.with_type(known.get(field.name, field.type)) for field in self.schema]
+        return msgspec.structs.replace(self, schema=pa.schema(fields))
 
     def _check(self, dimension: Dimension, values: Any) -> None:
         import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
@@ -61,6 +74,20 @@ def fitted(writing: Writing, schema: Any) -> Fitted:
     added = {one.column: writing.partition[one.name] for one in absent}
     fields = [pa.field(name, _type(value)) for name, value in added.items()]
     return Fitted(pa.schema([*schema.remove_metadata(), *fields]), writing, added, present)
+
+
+def _cast(values: Any, field: Any) -> Any:
+    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
+
+    if values.type == field.type:
+        return values
+    try:
+        return values.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise TaskFailed(
+            f"column {field.name} is {values.type}, and {field.type} in the table: {reason}", retryable=False
+        ) from None
 
 
 def _within(dimension: Dimension, wanted: Value, found: Any) -> bool:
