@@ -14,8 +14,7 @@ LogSink = Callable[[str, str, Mapping[str, Any]], None]
 ProgressSink = Callable[[int | None, str | None], None]
 """Takes how far a task is (0 to 100) and what it is at."""
 
-METADATA_ENTRIES_MAX: Final = 100
-METADATA_CHARS_MAX: Final = 16_384
+METADATA_BYTES_MAX: Final = 65_536
 """What one task reports beside its table: read by people, and carried in one request with everything else."""
 
 
@@ -93,10 +92,7 @@ class Context:
 
     def report(self, **metadata: Any) -> None:
         """Keep these facts with the materialization: text, numbers, lists and objects of them."""
-        for name, value in metadata.items():
-            if name not in self.metadata and len(self.metadata) >= METADATA_ENTRIES_MAX:
-                raise ValueError(f"report: a task keeps at most {METADATA_ENTRIES_MAX} facts")
-            self.metadata[name] = _plain(name, value)
+        self.metadata = plain_of("report", {**self.metadata, **metadata})
 
     def progress(self, percent: int | None = None, message: str | None = None) -> None:
         """Say how far the task is, 0 to 100, and what it is at; shown with its next heartbeat."""
@@ -105,15 +101,16 @@ class Context:
         self._progress(percent, message)
 
 
-def _plain(name: str, value: Any) -> Any:
-    """The value as JSON has it. Raises `ValueError` when it is too long, `TypeError` when JSON has none."""
+def plain_of(what: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts as JSON has them. Raises `ValueError` when they are too many, `TypeError` when JSON has no such value."""
     try:
-        encoded = msgspec.json.encode(value, enc_hook=_scalar)
+        encoded = msgspec.json.encode(values, enc_hook=_scalar)
     except TypeError as error:
-        raise TypeError(f"report: {name} is no text, number, list or object: {error}") from None
-    if len(encoded) > METADATA_CHARS_MAX:
-        raise ValueError(f"report: {name} has {len(encoded)} characters; keep it below {METADATA_CHARS_MAX}")
-    return msgspec.json.decode(encoded)
+        raise TypeError(f"{what}: keep text, numbers, lists and objects: {error}") from None
+    if len(encoded) > METADATA_BYTES_MAX:
+        raise ValueError(f"{what}: {len(encoded)} bytes are too many; keep it below {METADATA_BYTES_MAX}")
+    found: dict[str, Any] = msgspec.json.decode(encoded)
+    return found
 
 
 def _scalar(value: Any) -> Any:

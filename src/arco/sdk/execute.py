@@ -6,29 +6,26 @@ itself (a signal, `os._exit`, memory taken by the system): whoever started it mu
 """
 
 import asyncio
-import inspect
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from arco.core.clock import Clock, SystemClock
 from arco.core.errors import InvalidInput
 from arco.sdk.assets import Asset
+from arco.sdk.calling import called
 from arco.sdk.checks import AssetCheck, CheckResult, result_of
-from arco.sdk.context import Context, LogSink, ProgressSink, TaskRun
+from arco.sdk.context import Context, LogSink, ProgressSink, TaskRun, plain_of
 from arco.sdk.errors import (
-    Category,
     ConfigurationFailed,
     DataQualityFailed,
-    DefinitionError,
     TaskCancelled,
-    TaskFailed,
     meant,
 )
+from arco.sdk.failing import Phase, error_of
+from arco.sdk.io.lineage import Signature, passed_through, signatures_of
 from arco.sdk.io.port import InputFacts, IoManager, OutputFacts, Reading, Staged, Writing
 from arco.sdk.io.values import Output, handed_over, made_of
 from arco.sdk.loading import AssetSet, load_assets
@@ -36,19 +33,9 @@ from arco.sdk.measures import Meter
 from arco.sdk.partitions import NO_PARTITION, Partition, partition_of
 from arco.sdk.resources import Resources
 from arco.sdk.signature import Parameter
-from arco.sdk.traces import message_of, trace_of
+from arco.sdk.traces import MESSAGE_CHARS_MAX, message_of, shortened
 
 __all__ = ["AssetSet", "TaskReport", "TaskRun", "load_assets", "run_task"]
-
-Phase = Literal["prepare", "load", "run", "stage", "check", "publish"]
-_CATEGORY_OF_PHASE: Final[Mapping[Phase, Category]] = {
-    "prepare": "CONFIGURATION",
-    "load": "INFRASTRUCTURE",
-    "run": "USER_CODE",
-    "stage": "USER_CODE",  # a result that comes in pieces is made while it is kept
-    "check": "USER_CODE",
-    "publish": "INFRASTRUCTURE",
-}
 
 
 class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +117,8 @@ class _Attempt:
         self.context = Context(task, log=log, cancelled=cancelled, progress=progress)
         self.phase: Phase = "prepare"
         self.inputs: list[InputFacts] = []
+        self.columns: dict[Signature, str] = {}
+        self.lineage: dict[str, list[str]] = {}
         self.checks: list[dict[str, Any]] = []
         self.meter = Meter(clock)
 
@@ -144,7 +133,7 @@ class _Attempt:
                 facts = self._kept(asset, result, resources)
         except BaseException as error:  # noqa: BLE001  # exits and interrupts are failures too
             return Attempted(self._ended(error), error)
-        return Attempted(self._report(result, facts))
+        return Attempted(self._report(facts))
 
     def _asset(self) -> Asset:
         if self.task.task_key not in self.assets:
@@ -190,23 +179,27 @@ class _Attempt:
             )
         )
         self.inputs.append(loaded.facts)
+        self.columns |= signatures_of(parameter.source, loaded.value)
         return loaded.value
 
-    def _called(self, asset: Asset, arguments: Mapping[str, Any]) -> Output:
+    def _called(self, asset: Asset, arguments: Mapping[str, Any]) -> Any:
         self._enter("run")
         value = called(asset.function, arguments)
         found = value if isinstance(value, Output) else Output(value)
         self.context.report(**found.metadata)
-        return msgspec.structs.replace(found, value=made_of(found.value))
+        made = made_of(found.value)
+        said = {column: sorted(sources) for column, sources in found.column_lineage.items()}
+        self.lineage = passed_through(self.columns, made) | said
+        return made
 
-    def _kept(self, asset: Asset, result: Output, resources: Resources) -> OutputFacts:
+    def _kept(self, asset: Asset, result: Any, resources: Resources) -> OutputFacts:
         """The result checked and published; an asset that makes no table has nothing to check."""
-        if result.value is None:
+        if result is None:
             self._enter("publish")
             return OutputFacts(partition=self.context.partition.key or None)
         self._enter("stage")
         writing = Writing(asset=asset, partition=self.context.partition, task=self.task)
-        staged = self.io.stage(writing, result.value)
+        staged = self.io.stage(writing, result)
         try:
             self._enter("check")
             self._checked(asset, staged, resources)
@@ -245,9 +238,9 @@ class _Attempt:
         severity = "error" if blocking else "warning"
         found = {"name": name, "checkType": kind, "blocking": blocking, "severity": severity, "passed": result.passed}
         if result.description:
-            found["description"] = result.description
+            found["description"] = shortened(result.description, MESSAGE_CHARS_MAX)
         if result.metadata:
-            found["metadata"] = msgspec.to_builtins(result.metadata)
+            found["metadata"] = plain_of(f"check {name}", result.metadata)
         self.checks.append(found)
         if not result.passed:
             say = self.context.log.error if blocking else self.context.log.warning
@@ -258,14 +251,14 @@ class _Attempt:
         if self.cancelled():
             raise TaskCancelled
 
-    def _report(self, result: Output, facts: OutputFacts) -> TaskReport:
+    def _report(self, facts: OutputFacts) -> TaskReport:
         output: dict[str, Any] = {"materializationId": self.task.materialization_id, **msgspec.to_builtins(facts)}
         output["outputVisibilityState"] = "VISIBLE"
         more = {
             "inputs": msgspec.to_builtins(self.inputs),
             "checks": self.checks,
             "metadata": self.context.metadata,
-            "columnLineage": {column: sorted(sources) for column, sources in result.column_lineage.items()},
+            "columnLineage": self.lineage,
         }
         output.update((name, value) for name, value in more.items() if value)
         return TaskReport(
@@ -286,48 +279,3 @@ class _Attempt:
 
     def _bytes_read(self) -> int:
         return sum(one.byte_size or 0 for one in self.inputs)
-
-
-def called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """What a function returns: a plain one, an async one, or an async generator with all that it yields."""
-    if inspect.isasyncgenfunction(function):
-        return iter(_awaited(_collected(function, arguments)))
-    value = function(**arguments)
-    return _awaited(_finished(value)) if inspect.isawaitable(value) else value
-
-
-def error_of(error: BaseException, phase: Phase) -> dict[str, Any]:
-    """The contract's `error` of what ended an attempt: `category message stackTrace? retryable?`."""
-    if isinstance(error, TaskFailed):
-        found: dict[str, Any] = {"category": error.category, "message": error.message}
-        if error.retryable is not None:
-            found["retryable"] = error.retryable
-        if error.__traceback__ is not None and phase in ("run", "stage", "check"):
-            found["stackTrace"] = trace_of(error)
-        return found
-    if isinstance(error, SystemExit):
-        message = f"the function ended the process with exit code {error.code!r}; return or raise instead"
-        return {"category": "USER_CODE", "message": message, "stackTrace": trace_of(error)}
-    category: Category = "INFRASTRUCTURE" if isinstance(error, MemoryError) else _CATEGORY_OF_PHASE[phase]
-    found = {"category": category, "message": message_of(error), "stackTrace": trace_of(error)}
-    if isinstance(error, DefinitionError):
-        found["retryable"] = False
-    return found
-
-
-async def _finished(value: Any) -> Any:
-    return await value
-
-
-async def _collected(function: Callable[..., Any], arguments: Mapping[str, Any]) -> list[Any]:
-    return [value async for value in function(**arguments)]
-
-
-def _awaited(work: Any) -> Any:
-    """The result of a coroutine, on a loop of its own; in a thread where this one has a loop that runs."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(copy_context().run, asyncio.run, work).result()

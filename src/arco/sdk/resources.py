@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, overload
 
 from arco.sdk.context import TaskLog
@@ -55,16 +55,19 @@ class Resources:
         self._defined = defined
         self._given = dict(given)
         self._log = log
-        self._stack = ExitStack()
+        self._open: list[tuple[str, AbstractContextManager[Any]]] = []
 
     def __enter__(self) -> "Resources":
         return self
 
     def __exit__(self, *failure: Any) -> None:
-        try:
-            self._stack.close()
-        except Exception as error:  # noqa: BLE001  # user code may raise anything
-            self._log.warning("a resource could not be closed", reason=message_of(error))
+        while self._open:
+            name, opened = self._open.pop()
+            try:
+                # As if nothing had happened: neither a failed task nor another resource's trouble is thrown into it.
+                opened.__exit__(None, None, None)
+            except Exception as error:  # noqa: BLE001  # user code may raise anything
+                self._log.warning(f"resource {name} could not be closed", reason=message_of(error))
 
     def value(self, name: str) -> Any:
         """The resource of this name. Raises `ConfigurationFailed` when there is none."""
@@ -79,5 +82,8 @@ class Resources:
 
     def _made(self, definition: ResourceDefinition) -> Any:
         if inspect.isgeneratorfunction(definition.function):
-            return self._stack.enter_context(contextmanager(definition.function)())
+            opened = contextmanager(definition.function)()
+            value = opened.__enter__()
+            self._open.append((definition.name, opened))
+            return value
         return definition.function()

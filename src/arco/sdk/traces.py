@@ -15,7 +15,10 @@ _OURS: Final = (*(str(_ARCO / room) for room in ("sdk", "testing", "worker")), "
 
 def message_of(error: BaseException) -> str:
     """`Type: text` in one bounded piece."""
-    words = str(error)
+    try:
+        words = str(error)
+    except Exception as broken:  # noqa: BLE001  # what user code raises may not even have a text
+        words = f"(its text cannot be made: {type(broken).__name__})"
     name = type(error).__name__
     return shortened(f"{name}: {words}" if words else name, MESSAGE_CHARS_MAX)
 
@@ -26,7 +29,7 @@ def trace_of(error: BaseException) -> str:
     while seen is not None:
         seen.__traceback__ = _trimmed(seen.__traceback__)
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    lines = "".join(traceback.format_exception(error))
+    lines = _encodable("".join(traceback.format_exception(error)))
     if len(lines) <= TRACE_CHARS_MAX:
         return lines
     half = TRACE_CHARS_MAX // 2
@@ -41,8 +44,13 @@ def cause_of(error: BaseException) -> str:
 
 
 def shortened(text: str, chars_max: int) -> str:
-    """The text, or its beginning and a sign that more was there."""
+    """The text, or its beginning and a sign that more was there; always one that UTF-8 can say."""
+    text = _encodable(text)
     return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _trimmed(trace: TracebackType | None) -> TracebackType | None:

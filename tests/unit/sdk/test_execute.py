@@ -4,12 +4,13 @@ import asyncio
 import datetime as dt
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute
 import pytest
 
 from arco import (
@@ -19,11 +20,13 @@ from arco import (
     InfrastructureFailed,
     Output,
     Partition,
+    Resource,
     TaskCancelled,
     TaskFailed,
     asset,
     checks,
     daily,
+    resource,
     static,
 )
 from arco.sdk.execute import AssetSet, TaskReport, TaskRun, run_task
@@ -338,3 +341,117 @@ def test_a_blocking_check_keeps_a_table_from_being_published() -> None:
         ("not_null_id", True),
     ]
     assert not io.tables
+
+
+def test_an_error_without_a_text_and_one_that_is_no_unicode_are_told_too() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    @asset
+    def mute() -> None:
+        raise Mute
+
+    @asset
+    def odd() -> None:
+        raise ValueError("\ud800" + "x" * 10_000)
+
+    assert failure(run(mute))[1] == "Mute: (its text cannot be made: RuntimeError)"
+    report = run(odd)
+    assert failure(report)[1].startswith("ValueError: \\ud800xxx")
+    assert len(failure(report)[1]) == 4_096
+    msgspec.json.encode(report)
+
+
+def test_columns_that_are_handed_on_untouched_are_lineage_and_others_as_far_as_they_are_said() -> None:
+    @asset
+    def orders() -> Any:
+        return ROWS
+
+    @asset
+    def report(orders: pa.Table) -> Any:
+        double = pa.compute.multiply(orders.column("amount"), 2)
+        made = orders.rename_columns(["order_id", "amount"]).append_column("double", double)
+        return Output(made.append_column("guess", double), column_lineage={"double": ["default.orders.amount"]})
+
+    io = MemoryIo()
+    run(orders, io=io)
+    output = run(orders, report, io=io).output
+    assert output is not None
+    assert output["columnLineage"] == {
+        "order_id": ["default.orders.id"],
+        "amount": ["default.orders.amount"],
+        "double": ["default.orders.amount"],
+    }
+
+
+def test_what_a_task_reports_is_bounded_and_plain() -> None:
+    @asset
+    def much(context: Context) -> None:
+        context.report(a="x" * 70_000)
+
+    @asset
+    def strange(context: Context) -> None:
+        context.report(a=object())
+
+    @asset
+    def scalars(context: Context) -> None:
+        context.report(a=pa.scalar(5), b=pl.Series([1.5]).to_numpy()[0], c={"d": [1, None]})
+        context.progress(50, "half")
+        context.log.info("half way", rows=5)
+
+    assert "are too many; keep it below 65536" in failure(run(much))[1]
+    assert "keep text, numbers, lists and objects" in failure(run(strange))[1]
+    said: list[Any] = []
+    report = run(scalars, progress=lambda percent, message: said.append((percent, message)))
+    assert report.output is not None
+    assert report.output["metadata"] == {"a": 5, "b": 1.5, "c": {"d": [1, None]}}
+    assert said == [(50, "half")]
+
+
+def test_resources_are_made_once_and_closed_after_the_task_even_when_it_fails() -> None:
+    events: list[str] = []
+
+    @resource
+    def warehouse() -> Iterator[str]:
+        events.append("opened")
+        yield "w"
+        events.append("closed")
+
+    @resource(name="broken")
+    def made_wrong() -> Iterator[str]:
+        yield "b"
+        raise OSError("cannot close")
+
+    @asset(resources=["warehouse", "broken"], inputs={})
+    def orders(warehouse: str, broken: str, again: Annotated[str, Resource("warehouse")]) -> Any:
+        assert (warehouse, broken, again) == ("w", "b", "w")
+        return ROWS
+
+    @asset(resources=["warehouse"])
+    def failing(warehouse: str) -> None:
+        raise ValueError(warehouse)
+
+    lines: list[str] = []
+    known = AssetSet([orders, failing], [], [warehouse, made_wrong])
+
+    def task(key: str) -> TaskRun:
+        return TaskRun(task_key=key, run_id="r", attempt=1, attempt_id="att_1")
+
+    report = run_task(task("default.orders"), known, io=MemoryIo(), log=lambda level, text, fields: lines.append(text))
+    assert report.outcome == "SUCCEEDED"
+    assert lines == ["resource broken could not be closed"]
+    assert run_task(task("default.failing"), known, io=MemoryIo(), log=lambda *_: None).outcome == "FAILED"
+    assert events == ["opened", "closed"] * 2
+    given = {"warehouse": "w", "broken": "b"}
+    assert run_task(task("default.orders"), known, io=MemoryIo(), resources=given, log=lambda *_: None).error is None
+    assert events == ["opened", "closed"] * 2
+
+
+def test_a_resource_that_nobody_made_is_named() -> None:
+    @asset(resources=["warehuse"])
+    def orders(warehuse: str) -> None: ...
+
+    category, message = failure(run(orders, resources={"warehouse": 1}))
+    assert category == "CONFIGURATION"
+    assert "no resource is called warehuse; did you mean warehouse?" in message
