@@ -5,7 +5,6 @@ exit, not an interrupt, not a function that was never called. What it does not g
 itself (a signal, `os._exit`, memory taken by the system): whoever started it must take silence for failure.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -133,6 +132,8 @@ class _Attempt:
                 facts = self._kept(asset, result, resources)
         except BaseException as error:  # noqa: BLE001  # exits and interrupts are failures too
             return Attempted(self._ended(error), error)
+        finally:
+            self._cleaned(self.io.release)
         return Attempted(self._report(facts))
 
     def _asset(self) -> Asset:
@@ -206,13 +207,13 @@ class _Attempt:
             self._enter("publish")
             return self.io.publish(writing, staged)
         finally:
-            self._discarded(staged)
+            self._cleaned(lambda: self.io.discard(staged))
 
-    def _discarded(self, staged: Staged) -> None:
+    def _cleaned(self, clean: Callable[[], None]) -> None:
         try:
-            self.io.discard(staged)
+            clean()
         except Exception as error:  # noqa: BLE001  # what is published stays published, whatever is left of the rest
-            self.context.log.warning("staged files could not be deleted", reason=message_of(error))
+            self.context.log.warning("files of the task could not be deleted", reason=message_of(error))
 
     def _checked(self, asset: Asset, staged: Staged, resources: Resources) -> None:
         now = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
@@ -270,7 +271,8 @@ class _Attempt:
 
     def _ended(self, error: BaseException) -> TaskReport:
         metrics = self.meter.read(self._bytes_read(), 0)
-        if self.cancelled() and isinstance(error, TaskCancelled | KeyboardInterrupt | asyncio.CancelledError):
+        if self.cancelled():
+            # Whatever the function raised when it was told to stop: somebody wanted it to end, and it has.
             told: dict[str, Any] = {"category": "CANCELLED", "message": message_of(error), "retryable": False}
             outcome: Literal["FAILED", "CANCELLED"] = "CANCELLED"
         else:

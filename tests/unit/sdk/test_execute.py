@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import os
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -323,6 +324,35 @@ def test_a_run_that_is_cancelled_ends_cancelled_and_publishes_nothing() -> None:
     assert report.error["category"] == "CANCELLED"
     assert report.phase == "stage"
     assert not io.tables
+
+
+def test_whatever_a_function_raises_when_it_is_told_to_stop_it_was_cancelled() -> None:
+    told = []
+
+    @asset
+    def orders() -> Any:
+        told.append(True)
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            raise RuntimeError("connection lost") from interrupt
+
+    report = run(orders, cancelled=lambda: bool(told))
+    assert report.outcome == "CANCELLED"
+    assert report.error == {"category": "CANCELLED", "message": "RuntimeError: connection lost", "retryable": False}
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system keeps one peak a process")
+def test_each_task_of_a_process_has_a_peak_of_its_own() -> None:
+    @asset
+    def large() -> None:
+        bytearray(64 << 20)
+
+    @asset
+    def small() -> None: ...
+
+    first, second = run(large).metrics, run(small).metrics
+    assert first["peakMemoryBytes"] - second["peakMemoryBytes"] > 32 << 20
 
 
 def test_a_blocking_check_keeps_a_table_from_being_published() -> None:

@@ -43,7 +43,7 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wareho
         root = f"memory://{tmp_path.name}-{next(ATTEMPTS)}"
     io = WarehouseIo(root, clock=FrozenClock(1_736_931_600_000))
     yield io
-    io.close()
+    assert io._handing._folder is None
     fsspec.filesystem("memory").store.clear()
 
 

@@ -75,6 +75,9 @@ class MemoryIo:
     def discard(self, staged: Staged) -> None:
         staged.close()
 
+    def release(self) -> None:
+        """Tables in memory stay."""
+
 
 def columns_of(schema: Any) -> list[Column]:
     """The columns of an Arrow schema."""

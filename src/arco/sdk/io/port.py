@@ -117,6 +117,10 @@ class IoManager(Protocol):
         """Forget a result; also one that was published, of which the readers' copy stays."""
         ...
 
+    def release(self) -> None:
+        """Give back what inputs took up: the task that read them is over."""
+        ...
+
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
     """What the catalog is told of a table. `location` is the folder of all its partitions."""

@@ -38,7 +38,8 @@ class WarehouseIo:
     """`IoManager` below a root: a folder, or any URL that fsspec knows (`gs://`, `s3://`).
 
     `registrar` tells the catalog of each publication. `options` are fsspec's for this root, `delta_options` those of
-    delta-rs. Copies of inputs lie in `scratch` until `close`.
+    delta-rs. Copies of inputs lie in `scratch` while their
+    task runs.
     """
 
     def __init__(
@@ -94,8 +95,7 @@ class WarehouseIo:
     def discard(self, staged: Staged) -> None:
         staged.close()
 
-    def close(self) -> None:
-        """Delete copies of inputs."""
+    def release(self) -> None:
         self._handing.close()
 
     def _source(self, place: Place, reading: Reading, chosen: list[Partition]) -> Source:
