@@ -4,9 +4,12 @@ Importing this package is cheap (well under 50 ms) and pulls in no server depend
 (`from arco import asset`) are loaded when they are first used.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` would be most of what this module costs
 
 if TYPE_CHECKING:
+    from typing import Any as Any
+    from typing import Final as Final
+
     from arco.sdk import checks as checks
     from arco.sdk.assets import Asset as Asset
     from arco.sdk.assets import asset as asset
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES: Final = {
+_HOMES: "Final" = {
     "arco.sdk": ("checks",),
     "arco.sdk.assets": ("Asset", "asset"),
     "arco.sdk.checks": ("CheckResult", "asset_check"),
@@ -53,10 +56,10 @@ _HOMES: Final = {
     "arco.sdk.schedules": ("Schedule",),
     "arco.sdk.settings": ("AssetIn", "Compute", "Io", "Resource", "RetryPolicy"),
 }
-_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF: "Final" = {name: home for home, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Load a name of the SDK when it is first used."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'arco' has no attribute {name!r}")
