@@ -1,0 +1,172 @@
+"""The sweeper's round: whatever should have happened by now and did not (orchestration.md 4.7, 8.2).
+
+It reads the beginning of each lane of the agenda, looks at what is due itself, and acts: an attempt that waited long
+enough is made, one that nobody has begun is delivered anew, one that is silent or late is given up, a run whose time is
+over is called off. It acts on what the chain says, never on what it remembers.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from arco.core.clock import Clock
+from arco.core.entropy import Ids
+from arco.core.log import Log
+from arco.core.scope import Scope
+from arco.dispatch.port import Duplicate, Enqueued
+from arco.domains.orchestration import keys
+from arco.domains.orchestration.agenda import RETRY, RUN, RUNNING, SENT
+from arco.domains.orchestration.controllers import overdue
+from arco.domains.orchestration.controllers.overdue import Patience
+from arco.domains.orchestration.controllers.steps import CallOff, GiveUp, Redeliver, Send
+from arco.domains.orchestration.drafts import unit
+from arco.domains.orchestration.events import RunCancelRequested, TaskError, TaskFinished
+from arco.domains.orchestration.queries import agenda
+from arco.domains.orchestration.rows import TaskRow
+from arco.kernel.reading import Reader, Snapshot
+from arco.loops.delivering import Deliveries, Delivery, Trouble
+
+SOURCE: Final = "sweeper"
+WORKER: Final = "anti-entropy"
+"""Who says that an attempt has failed when its worker says nothing (orchestration.md 4.7)."""
+
+_SOON_MS: Final = 1_000
+
+
+class SweepReport(msgspec.Struct, kw_only=True):
+    """What a round did: the contract's answer of `POST /run`. Nothing is ever skipped for lag: state is read anew."""
+
+    repairs_created: int = 0
+    redispatch_attempted: int = 0
+    redispatch_enqueued: int = 0
+    redispatch_deduplicated: int = 0
+    redispatch_failed: int = 0
+    skipped_due_to_lag: int = 0
+    errors: list[Trouble] = []
+
+    def count(self, delivery: Delivery) -> None:
+        """Count what became of an attempt."""
+        self.redispatch_attempted += 1
+        self.redispatch_enqueued += isinstance(delivery.answer, Enqueued)
+        self.redispatch_deduplicated += isinstance(delivery.answer, Duplicate)
+        trouble = delivery.trouble("redispatch")
+        if trouble is not None:
+            self.redispatch_failed += 1
+            self.errors = [*self.errors, trouble]
+
+
+class Sweeper:
+    """Rounds of sweeping over the workspaces of a process; up to `batch` things of each lane in one."""
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        reader_for: Callable[[Scope], Reader],
+        *,
+        clock: Clock,
+        ids: Ids,
+        log: Log,
+        patience: Patience,
+        batch: int,
+    ) -> None:
+        self._deliveries = deliveries
+        self._reader_for = reader_for
+        self._clock = clock
+        self._ids = ids
+        self._log = log
+        self._patience = patience
+        self._batch = batch
+
+    async def round(self, scope: Scope) -> int | None:
+        """One round; in how many ms something will be due, as far as is known."""
+        report, next_ms = await self._ran(scope)
+        for trouble in report.errors:
+            self._log.warning(trouble.kind, tenant=scope.tenant, id=trouble.id, msg=trouble.message)
+        if report.errors:
+            return _SOON_MS
+        return None if next_ms is None else max(0, next_ms - self._clock.now_ms())
+
+    async def run(self, scope: Scope) -> SweepReport:
+        """One round, because somebody asked for it."""
+        report, _ = await self._ran(scope)
+        return report
+
+    async def _ran(self, scope: Scope) -> tuple[SweepReport, int | None]:
+        report = SweepReport()
+        snapshot = await self._reader_for(scope).head()
+        if snapshot is None:
+            return report, None
+        settings = await agenda.settings_of(snapshot)
+        paused = settings is not None and settings.paused
+        now_ms = self._clock.now_ms()
+        nexts: list[int] = []
+        tasks: list[TaskRow] = []
+        for lane, wait_ms in self._lanes(paused=paused).items():
+            places, following = await agenda.due(snapshot, lane, now_ms - wait_ms, limit=self._batch)
+            tasks += await agenda.tasks_of(snapshot, places)
+            nexts += [] if following is None else [following + wait_ms]
+        await self._repair(scope, snapshot, tasks, now_ms, report)
+        nexts += await self._runs(scope, snapshot, now_ms, report)
+        return report, min(nexts, default=None)
+
+    def _lanes(self, *, paused: bool) -> Mapping[str, int]:
+        """The lanes to look at, and for how long a place in it may be over. While paused nothing new is sent.
+
+        What is ready is the dispatcher's, who looks at all of it with every round, nudged or not.
+        """
+        watched = {RUNNING: 0}
+        return watched if paused else {RETRY: 0, SENT: self._patience.sent_ms, **watched}
+
+    async def _repair(
+        self, scope: Scope, snapshot: Snapshot, tasks: list[TaskRow], now_ms: int, report: SweepReport
+    ) -> None:
+        sends: list[Send] = []
+        given_up = []
+        for task in tasks:
+            match overdue.of_task(task, now_ms, self._patience):
+                case Send() as step:
+                    sends.append(step)
+                case Redeliver() as step:
+                    name = keys.redelivery_id(_dispatch_id(step.task), step.task.row_version, self._ids.ulid())
+                    report.count(await self._deliveries.hand_in(scope, step.task, name))
+                    report.repairs_created += 1
+                case GiveUp() as step:
+                    given_up.append(unit(_failed(step), lasting=True))
+        slots = await agenda.slots_of(snapshot, [step.task for step in sends])
+        for delivery in await self._deliveries.deliver(scope, sends, slots):
+            report.count(delivery)
+        await self._deliveries.record(scope, given_up)
+        report.repairs_created += len(sends) + len(given_up)
+
+    async def _runs(self, scope: Scope, snapshot: Snapshot, now_ms: int, report: SweepReport) -> list[int]:
+        """Call off runs whose time is over; when the next one's will be."""
+        places, following = await agenda.due(snapshot, RUN, now_ms, limit=self._batch)
+        for place in places:
+            run = await agenda.run_at(snapshot, place)
+            step = None if run is None else overdue.of_run(run, now_ms)
+            if isinstance(step, CallOff):
+                event = RunCancelRequested(run_id=step.run.run_id, reason=step.reason, requested_by=SOURCE)
+                await self._deliveries.record(scope, [unit(event, lasting=True)])
+                report.repairs_created += 1
+        return [] if following is None else [following]
+
+
+def _failed(step: GiveUp) -> TaskFinished:
+    task = step.task
+    return TaskFinished(
+        run_id=task.run_id,
+        task_key=task.task_key,
+        attempt=task.attempt,
+        attempt_id=task.attempt_id or "",
+        worker_id=WORKER,
+        outcome="failed",
+        error_message=step.message,
+        error=TaskError(category=step.category, message=step.message),
+        asset_key=task.asset_key,
+        partition_key=task.partition_key,
+    )
+
+
+def _dispatch_id(task: TaskRow) -> str:
+    return keys.dispatch_id(task.run_id, task.task_key, task.attempt)
