@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from arco.config.settings import Settings, load
 from arco.core.clock import SystemClock
+from arco.core.entropy import MintedIds
 from arco.core.log import LineLog
 from arco.core.scope import Scope
 from arco.kernel.reading import Reader
@@ -89,6 +90,7 @@ class World:
         self.process.nursery = the_nursery()
         # At the end pointers may be moved again at once: there is no cloud here that would mind.
         self.clock = self.process.clock = LeavingClock()
+        self.process.ids = MintedIds(self.clock, self.process.entropy)
         self._cloud = None if store else STORES.open(storage)
         self.store = CountingStore(store or self._cloud or self.process.store)
         self.process.store = self.store

@@ -105,6 +105,11 @@ def url(value: str) -> str:
     return value.rstrip("/")
 
 
+def urls(value: str) -> tuple[str, ...]:
+    """A comma list of URLs."""
+    return tuple(url(item) for item in words(value))
+
+
 def url_parts(value: str) -> tuple[str, str, str]:
     """Scheme, host (lower case, no brackets) and path of a parsed `url`."""
     found = _URL.match(value)

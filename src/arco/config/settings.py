@@ -38,6 +38,9 @@ _NAMES: Final = frozenset(variable.name for variable in VARIABLES)
 
 LOCAL_STORAGE: Final = "file://./.arco"
 LOOPBACK: Final = "127.0.0.1"
+LOCAL_WORKER: Final = "http://127.0.0.1:8090"
+LOCAL_RUN_INTERVAL_S: Final = 10
+"""How often dispatcher and sweeper look by themselves when all roles run in one process; nudges come at once."""
 
 AUTH_DEVELOPMENT: Final = "development"
 AUTH_DEBUG: Final = "debug"
@@ -158,6 +161,9 @@ def _settle_environment(draft: Draft) -> None:
         draft.values.setdefault("ARCO_DEBUG", False)
         if "ARCO_FLOW_QUEUE_ADAPTER" not in draft.given:
             draft.values["ARCO_FLOW_QUEUE_ADAPTER"] = HTTP
+        draft.values.setdefault("ARCO_FLOW_DISPATCH_TARGET_URL", LOCAL_WORKER)
+        if "ARCO_FLOW_RUN_INTERVAL_SECS" not in draft.given:
+            draft.values["ARCO_FLOW_RUN_INTERVAL_SECS"] = LOCAL_RUN_INTERVAL_S
         if "ARCO_DRAIN_DELAY_SECS" not in draft.given:
             draft.values["ARCO_DRAIN_DELAY_SECS"] = 0
         if "ARCO_LOG_FORMAT" not in draft.given and draft.values.get("ARCO_ENVIRONMENT", DEV) == DEV:

@@ -13,6 +13,7 @@ from arco.config.kinds import (
     secret,
     text,
     url,
+    urls,
     words,
 )
 from arco.config.variables import (
@@ -267,6 +268,17 @@ _FLOW_ROWS: Final = (
     ),
     _positive((SWEEPER,), "ARCO_SWEEPER_SHARDS", "Shards the sweep is cut into.", 16),
     _positive((SWEEPER,), "ARCO_SWEEPER_POLL_SECS", "How often the sweeper looks.", 30),
+    _positive(
+        (SWEEPER,), "ARCO_SWEEPER_SENT_SECS", "How long a task may be with the queue until it is delivered anew.", 600
+    ),
+    _row(
+        (FLOW_COMPACTOR,),
+        "ARCO_FLOW_NUDGE_URLS",
+        "Dispatcher and sweeper, to be told of news at once; without it they find it when they look.",
+        urls,
+        rule="comma list of http(s) URLs",
+        source="",
+    ),
     _positive((SWEEPER,), "ARCO_SWEEPER_BATCH_SIZE", "Rows of one sweep.", 100),
     _positive((SWEEPER,), "ARCO_SEARCH_JOB_MAX_ATTEMPTS", "Attempts of one search job.", 5),
     _row(

@@ -80,10 +80,13 @@ class Sweeper:
 
     async def round(self, scope: Scope) -> int | None:
         """One round; in how many ms something will be due, as far as is known."""
+        began_ms = self._clock.now_ms()
         report, next_ms = await self._ran(scope)
         for trouble in report.errors:
             self._log.warning(trouble.kind, tenant=scope.tenant, id=trouble.id, msg=trouble.message)
-        if report.errors:
+        # What was due and could not be done, for want of a slot, is no reason to go round and round.
+        stuck = next_ms is not None and next_ms <= began_ms and not report.repairs_created
+        if report.errors or stuck:
             return _SOON_MS
         return None if next_ms is None else max(0, next_ms - self._clock.now_ms())
 
@@ -106,7 +109,7 @@ class Sweeper:
             places, following = await agenda.due(snapshot, lane, now_ms - wait_ms, limit=self._batch)
             tasks += await agenda.tasks_of(snapshot, places)
             nexts += [] if following is None else [following + wait_ms]
-        await self._repair(scope, snapshot, tasks, now_ms, report)
+        await self._repair(scope, snapshot, tasks, now_ms=now_ms, report=report)
         nexts += await self._runs(scope, snapshot, now_ms, report)
         return report, min(nexts, default=None)
 
@@ -119,7 +122,7 @@ class Sweeper:
         return watched if paused else {RETRY: 0, SENT: self._patience.sent_ms, **watched}
 
     async def _repair(
-        self, scope: Scope, snapshot: Snapshot, tasks: list[TaskRow], now_ms: int, report: SweepReport
+        self, scope: Scope, snapshot: Snapshot, tasks: list[TaskRow], *, now_ms: int, report: SweepReport
     ) -> None:
         sends: list[Send] = []
         given_up = []

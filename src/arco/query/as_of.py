@@ -6,14 +6,16 @@ from arco.core.errors import InvalidInput, NotFound
 from arco.core.instant import parse_ms
 from arco.core.paths import manifest_number_text
 from arco.kernel.reading import Reader, Snapshot
+from arco.query.joint import JointReader, JointSnapshot
 
 _DIGITS_MAX: Final = 20
 
 
-async def pinned(reader: Reader, as_of: str | int | None) -> Snapshot | None:
+async def pinned(reader: Reader | JointReader, as_of: str | int | None) -> Snapshot | JointSnapshot | None:
     """The snapshot `as_of` names (None: the head). Raises `InvalidInput` for its form, `NotFound` without one."""
     if as_of is None:
         return await reader.head()
+    snapshot: Snapshot | JointSnapshot | None
     text = str(as_of).strip()
     if text.isascii() and text.isdigit():
         if len(text) > _DIGITS_MAX:

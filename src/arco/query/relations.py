@@ -19,6 +19,7 @@ from arco.core.scope import Scope
 from arco.kernel.reading import Part, Snapshot
 from arco.kernel.spec import TableSpec
 from arco.query.errors import UnknownRelation
+from arco.query.joint import JointSnapshot
 from arco.query.shelf import SharedBytes, Shelf, shared_rows
 from arco.query.wire import BlockRelation, RelationName
 
@@ -37,6 +38,27 @@ SOURCES: Final[Mapping[str, str]] = {
     "system.lineage.edges": "lineage_edges",
     "system.access.audit": "audit",
     "system.query.history": "query_history",
+    **{
+        f"system.orchestration.{name}": name
+        for name in (
+            "runs",
+            "tasks",
+            "dep_satisfaction",
+            "timers",
+            "dispatch_outbox",
+            "sensor_state",
+            "sensor_evals",
+            "partition_status",
+            "schedule_definitions",
+            "schedule_state",
+            "schedule_ticks",
+            "backfills",
+            "backfill_chunks",
+            "run_key_conflicts",
+            "deployments",
+            "concurrency_slots",
+        )
+    },
 }
 """Public SQL name -> name of the table in the chain."""
 
@@ -58,6 +80,10 @@ def public_relations(tables: Iterable[TableSpec[Any]]) -> dict[str, TableSpec[An
     """Public SQL name -> table, for those of `tables` that have one (catalog.md 7.1)."""
     by_name = {table.name: table for table in tables}
     return {public: by_name[name] for public, name in SOURCES.items() if name in by_name}
+
+
+async def _of(joint: Snapshot | JointSnapshot | None, table: TableSpec[Any]) -> Snapshot | None:
+    return await joint.of(table) if isinstance(joint, JointSnapshot) else joint
 
 
 def _check_log(name: RelationName, table: TableSpec[Any], rows: int) -> None:
@@ -110,21 +136,23 @@ class SystemRelations:
         self._lists: OrderedDict[tuple[Scope, str], tuple[str, list[Block]]] = OrderedDict()
         self._making: dict[tuple[Scope, str], asyncio.Task[SharedBytes]] = {}
 
-    async def load(self, scope: Scope, snapshot: Snapshot | None, names: Sequence[RelationName]) -> Loaded:
+    async def load(self, scope: Scope, joint: Snapshot | JointSnapshot | None, names: Sequence[RelationName]) -> Loaded:
         """The named relations with their rows. Raises `NotFound` without a snapshot, `UnknownRelation` for others."""
         found = {name: self._tables.get(tuple(part.lower() for part in name.parts)) for name in names}
         known = {name: table for name, table in found.items() if table is not None}
-        if snapshot is None and known:
+        snapshots = {name: await _of(joint, table) for name, table in known.items()}
+        held = {name: snapshot for name, snapshot in snapshots.items() if snapshot is not None}
+        if len(held) < len(known):
             raise NotFound("No snapshot tables available for query")
         for name in names:
             if name not in known:
                 raise UnknownRelation(f"unknown relation: {name.text}; POST /query knows {self._known}")
         for name, table in known.items():
-            _check_log(name, table, 0 if snapshot is None else snapshot.count(table))
+            _check_log(name, table, held[name].count(table))
         blocks: dict[str, SharedBytes] = {}
         relations: list[BlockRelation] = []
         for name, table in known.items():
-            wanted = await self._list(scope, snapshot, table) if snapshot is not None else []
+            wanted = await self._list(scope, held[name], table)
             for block in wanted:
                 if block.name not in blocks:
                     blocks[block.name] = await self._shared(scope, block)

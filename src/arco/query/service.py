@@ -22,6 +22,7 @@ from arco.query.as_of import pinned
 from arco.query.data import DataRelations, Reach, Resolve
 from arco.query.errors import QueryTimedOut
 from arco.query.files import DataFiles, Handed
+from arco.query.joint import JointReader
 from arco.query.relations import SystemRelations
 from arco.query.results import Output, QueryResult
 from arco.query.sandbox import Sandbox, Worker, WorkerDied
@@ -67,7 +68,7 @@ class QueryService:
         self._data_files_for = data_files_for
         self._names: OrderedDict[str, tuple[RelationName, ...]] = OrderedDict()
 
-    async def query(self, reader: Reader, scope: Scope, ask: Ask) -> QueryResult:
+    async def query(self, reader: Reader | JointReader, scope: Scope, ask: Ask) -> QueryResult:
         """Rows of the catalog's own relations at one snapshot: the head, or the one `as_of` (or the SQL's) names.
 
         Raises `InvalidInput` for everything wrong with the statement or its execution, `NotFound` for an unknown
@@ -93,7 +94,7 @@ class QueryService:
         self._offload.close()
         self._shelf.clear()
 
-    async def _query(self, worker: Worker, reader: Reader, statement: Statement, ask: Ask) -> QueryResult:
+    async def _query(self, worker: Worker, reader: Reader | JointReader, statement: Statement, ask: Ask) -> QueryResult:
         scope = _scope_of(worker)
         names = await self._discovered(worker, statement)
         snapshot = await pinned(reader, _one_moment(statement, ask.as_of))

@@ -5,10 +5,11 @@ ASGI app.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from arco.clients.compactor import InProcessTransport
 from arco.config.settings import Settings
-from arco.config.variables import ALL, API, COMPACTOR, FLOW_COMPACTOR, METRICS, ROLES
+from arco.config.variables import ALL, COMPACTOR, DISPATCHER, FLOW_COMPACTOR, METRICS, SWEEPER
 from arco.roles.process import Process
 from arco.roles.served import ServedRole
 
@@ -25,7 +26,10 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> l
 
     within = {role: InProcessTransport(served.app, token=own) for role, served in writers.items()}
     front = api.build(settings, process, environ, within=within)
-    others = [_one(role, settings, process, environ) for role in ROLES if role not in (API, *writers)]
+    from arco.roles import flow_role, queues  # noqa: PLC0415  # only who dispatches pays for queues
+
+    shared = flow_role.Within(within[FLOW_COMPACTOR], queues.dispatch_queue(settings, process))
+    others = [_one(role, settings, process, environ, within=shared) for role in (DISPATCHER, SWEEPER)]
     return _with_metrics([front, *others, *writers.values()], settings, process)
 
 
@@ -39,20 +43,32 @@ def _with_metrics(served: list[ServedRole], settings: Settings, process: Process
 
 
 def _one(
-    role: str, settings: Settings, process: Process, environ: Mapping[str, str], *, own: str | None = None
+    role: str,
+    settings: Settings,
+    process: Process,
+    environ: Mapping[str, str],
+    *,
+    own: str | None = None,
+    within: Any = None,
 ) -> ServedRole:
-    if role == API:
-        from arco.roles import api  # noqa: PLC0415  # a compactor does not pay for the api's imports
+    """One role; each imports only what it needs, and pays for no other."""
+    match role:
+        case "api":
+            from arco.roles import api  # noqa: PLC0415  # a compactor does not pay for the api's imports
 
-        return api.build(settings, process, environ)
-    if role == COMPACTOR:
-        from arco.roles import compactor  # noqa: PLC0415  # an api does not pay for the compactor's
+            return api.build(settings, process, environ)
+        case "compactor":
+            from arco.roles import compactor  # noqa: PLC0415  # an api does not pay for the compactor's
 
-        return compactor.build(settings, process, environ, own=own)
-    if role == FLOW_COMPACTOR:
-        from arco.roles import flow_compactor  # noqa: PLC0415  # nobody else pays for orchestration's writer
+            return compactor.build(settings, process, environ, own=own)
+        case "flow-compactor":
+            from arco.roles import flow_compactor  # noqa: PLC0415  # nobody else pays for orchestration's writer
 
-        return flow_compactor.build(settings, process, environ, own=own)
-    from arco.roles import waiting  # noqa: PLC0415  # each role is imported when it is built
+            return flow_compactor.build(settings, process, environ, own=own)
+        case "dispatcher":
+            from arco.roles import dispatcher  # noqa: PLC0415  # only who dispatches pays for queues
 
-    return waiting.build(role, settings, process, environ)
+            return dispatcher.build(settings, process, environ, within=within)
+    from arco.roles import sweeper  # noqa: PLC0415  # only who dispatches pays for queues
+
+    return sweeper.build(settings, process, environ, within=within)

@@ -51,8 +51,8 @@ from arco.roles.flow_chain import orchestration
 from arco.roles.health import storage_check
 from arco.roles.keeping import audit_trail, keep_facts, query_history
 from arco.roles.process import PerScope, Process, derived_secret
+from arco.roles.queues import task_tokens
 from arco.roles.served import ServedRole
-from arco.roles.task_tokens import task_tokens
 from arco.roles.urls import url_desk
 from arco.routes.public.everything import API_ENDPOINTS
 
@@ -288,7 +288,7 @@ def _cursor_secret(settings: Settings, process: Process) -> bytes:
 def _query_service(settings: Settings, process: Process) -> QueryService:
     killed = process.registry.counter("arco_query_killed_total", "Sandbox children that did not live", ["reason"])
     return QueryService(
-        public_relations([*CATALOG.tables, COMMITS]),
+        public_relations([*CATALOG.tables, *orchestration().tables, COMMITS]),
         _find_table,
         lambda scope: _data_files(process, scope),
         limits=QueryLimits(

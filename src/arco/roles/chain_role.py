@@ -1,6 +1,6 @@
 """What the roles that write a chain have in common: compactors, chores, health, an app of internal routes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +24,7 @@ from arco.roles.chores import Chores
 from arco.roles.credentials import internal_caller
 from arco.roles.health import storage_check
 from arco.roles.process import Process
-from arco.roles.served import ServedRole
+from arco.roles.served import ServedRole, nothing
 from arco.roles.shops import workshop
 
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -57,6 +57,7 @@ class ChainRole(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: Sequence[Endpoint]
     services: Callable[[Writing], Any]
     measure: Callable[[Process, Compactors], None]
+    close: Callable[[], Awaitable[None]] = nothing
 
 
 def serve_chain(
@@ -105,6 +106,7 @@ def serve_chain(
         await chores.stop()
         await upkeeps.stop()
         await compactors.stop()
+        await role.close()
 
     return ServedRole(role=name, app=app, lifecycle=lifecycle, health=health, close=close, begin=chores.start)
 

@@ -50,6 +50,15 @@ def compactor_credentials(settings: Settings, process: Process, url: str) -> Cre
     return FixedHeaders(settings.value("ARCO_COMPACTOR_AUTH_STATIC_BEARER_TOKEN") if mode == STATIC_BEARER else None)
 
 
+def internal_credentials(settings: Settings, process: Process, url: str) -> Credentials:
+    """What a role shows another one at a URL: what it asks of callers itself."""
+    mode = settings.internal_auth
+    if mode == GCP_OIDC:
+        return IdTokens(url, process.clock, url=METADATA_URL)
+    token = settings.value("ARCO_INTERNAL_AUTH_STATIC_BEARER_TOKEN") if mode == STATIC_BEARER else None
+    return FixedHeaders(token)
+
+
 def _oidc(settings: Settings, process: Process) -> OidcCallers:
     url, ttl_s = settings.value("ARCO_INTERNAL_AUTH_JWKS_URL"), settings.value("ARCO_INTERNAL_AUTH_JWKS_CACHE_TTL_SECS")
     keys: KeySource = _published(settings, process, url, ttl_s * 1000)

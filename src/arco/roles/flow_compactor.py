@@ -1,10 +1,15 @@
 """The flow-compactor role: sole writer of its scopes' orchestration chains (architecture.md, Roles)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 
+from arco.clients.compactor import HttpTransport
+from arco.clients.nudges import Nudges
 from arco.config.settings import Settings
 from arco.kernel.compactors import Compactors
+from arco.kernel.envelope import Unit
 from arco.roles.chain_role import ChainRole, Writing, serve_chain
+from arco.roles.credentials import internal_credentials
 from arco.roles.flow_chain import orchestration
 from arco.roles.process import Process
 from arco.roles.served import ServedRole
@@ -14,17 +19,36 @@ from arco.routes.internal.compaction import CompactorServices
 
 def build(settings: Settings, process: Process, environ: Mapping[str, str], *, own: str | None = None) -> ServedRole:
     """The flow-compactor; `own` is the secret by which it knows callers within this process."""
+    told = settings.value("ARCO_FLOW_NUDGE_URLS") or ()
+    nudges = Nudges([HttpTransport(url, internal_credentials(settings, process, url)) for url in told], process.log)
+    process.news.listen(nudges.tell)
     role = ChainRole(
         chain=orchestration(settings.value("ARCO_TENANT_SECRET_B64")),
         endpoints=flow.ENDPOINTS,
         services=_services,
         measure=_measure,
+        close=nudges.close,
     )
     return serve_chain(role, settings, process, environ, own=own)
 
 
 def _services(writing: Writing) -> CompactorServices:
-    return CompactorServices(writing.compactors, writing.process.clock, writing.upkeeps, bucket=writing.process.store)
+    process = writing.process
+    return CompactorServices(
+        writing.compactors,
+        process.clock,
+        writing.upkeeps,
+        bucket=process.store,
+        published=lambda scope, units: process.news.tell(scope) if _matters(units) else None,
+    )
+
+
+def _matters(units: Sequence[Unit]) -> bool:
+    """Whether a controller may have something to do now. What only says that all goes well is not worth a round."""
+    return any(event.event_type not in _QUIET for unit in units for event in unit.events)
+
+
+_QUIET: Final = frozenset({"TaskStarted", "TaskHeartbeat", "DispatchRequested", "DispatchEnqueued"})
 
 
 def _measure(process: Process, compactors: Compactors) -> None:

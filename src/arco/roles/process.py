@@ -29,6 +29,7 @@ from arco.kernel.reader import ChainReader
 from arco.kernel.records import all_specs
 from arco.query.nursery_client import Nursery
 from arco.roles.chains import CATALOG, ServedChain
+from arco.roles.news import News
 from arco.storage.capabilities import Role
 from arco.storage.local import LocalStore
 from arco.storage.locate import CloudStore, store_from_url
@@ -58,6 +59,10 @@ class Process(msgspec.Struct, kw_only=True):
     cache: ObjectCache
     nursery: Nursery = msgspec.field(default_factory=Nursery)
     grace_ms: int = GRACE_MS
+    news: News = msgspec.field(default_factory=News)
+    """Where whoever has published something about runs says so, to whoever of this process acts on it."""
+    urls: dict[str, str] = msgspec.field(default_factory=dict)
+    """Where each role of this process is reached from this machine, once its sockets are bound."""
     _secret: str = ""
 
     @property

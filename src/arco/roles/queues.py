@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from arco.clients.credentials import Credentials
-from arco.config.settings import Settings
+from arco.config.settings import AUTH_DEBUG, AUTH_DEVELOPMENT, AUTH_HS256, Settings
 from arco.config.table_dispatch import CLOUD_TASKS, MEMORY
 from arco.config.variables import ALL, API
 from arco.dispatch.cloud_tasks import CloudTasksQueue, CloudTasksSettings
@@ -29,7 +29,7 @@ def task_tokens(settings: Settings, process: Process) -> TaskTokens:
     """Mints and reads task tokens, with the secret of the role: the api's and the flow roles' variables differ."""
     prefix = "ARCO_TASK_TOKEN" if settings.role in (API, ALL) else "ARCO_FLOW_TASK_TOKEN"
     found = TokenSettings(
-        secret=settings.value(f"{prefix}_SECRET") or _derived(settings, "arco-task-tokens"),
+        secret=settings.value(f"{prefix}_SECRET") or _derived(settings, process, "arco-task-tokens"),
         issuer=settings.value(f"{prefix}_ISSUER") or LOCAL_ISSUER,
         audience=settings.value(f"{prefix}_AUDIENCE") or LOCAL_AUDIENCE,
         previous_secret=settings.value("ARCO_TASK_TOKEN_SECRET_PREVIOUS"),
@@ -44,9 +44,9 @@ def token_ttl_s(settings: Settings) -> int:
     return int(settings.value(f"{prefix}_TTL_SECS") or LOCAL_TTL_S)
 
 
-def dispatch_secret(settings: Settings) -> str:
+def dispatch_secret(settings: Settings, process: Process) -> str:
     """What workers recognise dispatches by."""
-    return settings.value("ARCO_FLOW_WORKER_DISPATCH_SECRET") or _derived(settings, "arco-dispatch")
+    return settings.value("ARCO_FLOW_WORKER_DISPATCH_SECRET") or _derived(settings, process, "arco-dispatch")
 
 
 def dispatch_queue(
@@ -63,8 +63,8 @@ def dispatch_queue(
     if adapter == MEMORY:
         return MemoryQueue(process.clock, takes_timers=timers is not None)
     if adapter == CLOUD_TASKS:
-        return CloudTasksQueue(_cloud_tasks(settings, timers))
-    secret = dispatch_secret(settings)
+        return CloudTasksQueue(_cloud_tasks(settings, process, timers))
+    secret = dispatch_secret(settings, process)
 
     async def headers() -> Mapping[str, str]:
         return {SECRET_HEADER: secret}
@@ -96,13 +96,13 @@ def _routes(settings: Settings) -> Routes:
     return Routes(named)
 
 
-def _cloud_tasks(settings: Settings, timers: str | None) -> CloudTasksSettings:
+def _cloud_tasks(settings: Settings, process: Process, timers: str | None) -> CloudTasksSettings:
     return CloudTasksSettings(
         project=settings.value("ARCO_GCP_PROJECT_ID"),
         location=settings.value("ARCO_GCP_LOCATION"),
         queue=settings.value("ARCO_FLOW_QUEUE"),
         routes=_routes(settings),
-        dispatch_secret=dispatch_secret(settings),
+        dispatch_secret=dispatch_secret(settings, process),
         audience=settings.value("ARCO_FLOW_DISPATCH_TARGET_AUDIENCE"),
         service_account=settings.value("ARCO_FLOW_SERVICE_ACCOUNT_EMAIL"),
         timer_queue=settings.value("ARCO_FLOW_TIMER_QUEUE"),
@@ -112,6 +112,11 @@ def _cloud_tasks(settings: Settings, timers: str | None) -> CloudTasksSettings:
     )
 
 
-def _derived(settings: Settings, label: str) -> str:
-    material = settings.auth.keys[0] if settings.auth.keys else settings.storage
+def _derived(settings: Settings, process: Process, label: str) -> str:
+    """A secret nobody configured. Public keys are no secrets: without a shared one it lives as long as the process."""
+    auth = settings.auth
+    if auth.mode == AUTH_HS256:
+        return derived_secret(label, auth.keys[0]).hex()
+    # A developer's server that is started again still knows the workers of before.
+    material = settings.storage if auth.mode in (AUTH_DEVELOPMENT, AUTH_DEBUG) else process.own_secret
     return derived_secret(label, material).hex()

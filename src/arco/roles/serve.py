@@ -94,6 +94,7 @@ def _bind_all(settings: Settings) -> dict[str, Listener]:
 async def _main(
     settings: Settings, process: Process, listeners: Mapping[str, Listener], environ: Mapping[str, str]
 ) -> int:
+    process.urls = {role: listener.url for role, listener in listeners.items()}
     roles = all_roles.build(settings, process, environ)
     stop = _Signals(roles)
     wire = wire_of(settings, process)

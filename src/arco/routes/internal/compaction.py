@@ -6,7 +6,7 @@ unit's outcome is in the answer and the others go on (compatibility.md).
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -71,6 +71,8 @@ class CompactorServices(msgspec.Struct, frozen=True):
     """The chores; None where nothing but the fold is served."""
     bucket: ObjectStore | None = None
     """The store without any scope, to read a lock of the flow-compactor that lies at its root."""
+    published: Callable[[Scope, Sequence[Unit]], None] | None = None
+    """Told what was folded, right after it was published."""
     merging: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 
@@ -99,6 +101,8 @@ async def folded(
         await _check_lock(services, scope, domain, wanted)
         units, size = await units_of(shop, domain, wanted)
         compacted = await services.compactors.of(scope).submit(units, size)
+        if services.published is not None and compacted.published:
+            services.published(scope, units)
     except Refusal as refusal:
         return refusal.problem, refusal.status
     except OutcomeUnknown as error:

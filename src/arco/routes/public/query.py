@@ -11,11 +11,13 @@ from arco.core.errors import InvalidInput
 from arco.core.instant import http_text
 from arco.core.limits import SQL_ROWS_MAX
 from arco.core.scope import Scope
+from arco.domains.orchestration.automation_rows import AUTOMATION
+from arco.domains.orchestration.rows import ALL
 from arco.edge.codec import decode, no_content, query_params, reply
 from arco.edge.connection import while_connected
 from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
-from arco.kernel.reading import Reader
+from arco.query.joint import JointReader
 from arco.query.results import MEDIA, Output, QueryResult, chosen_output
 from arco.query.running import Asked
 from arco.query.service import Ask, QueryService
@@ -25,7 +27,10 @@ TRUNCATED_HEADER = "x-arco-truncated"
 QUERY_HEADER = "x-arco-query-id"
 EXPLAINS: Final = ("plan", "analyze")
 
-Answerer = Callable[[Reader, Scope, Ask], Coroutine[Any, Any, QueryResult]]
+_OF_RUNS: Final = frozenset(table.name for table in (*ALL, *AUTOMATION))
+"""Tables of orchestration's chain."""
+
+Answerer = Callable[[Any, Scope, Ask], Coroutine[Any, Any, QueryResult]]
 """What answers a query: one of the two of `query.service`."""
 
 
@@ -73,7 +78,7 @@ async def query(request: Request) -> Response:
     body = await decode(request, QueryBody)
     service: QueryService = services_of(request).query
     ask = _ask(request, body.sql, body.as_of)
-    return await _answer(request, "query", ask, service.query)
+    return await _answer(request, "query", ask, service.query, joint=True)
 
 
 async def query_data(request: Request) -> Response:
@@ -112,7 +117,7 @@ def _ask(request: Request, sql: str, as_of: str | int | None) -> Ask:
     return Ask(sql=sql, as_of=as_of, output=_output(request), explain=explain)
 
 
-async def _answer(request: Request, endpoint: str, ask: Ask, answer: Answerer) -> Response:
+async def _answer(request: Request, endpoint: str, ask: Ask, answer: Answerer, *, joint: bool = False) -> Response:
     """Answer a query, unless its client goes: then it is stopped."""
     context, services = context_of(request), services_of(request)
     asked = Asked(
@@ -122,7 +127,10 @@ async def _answer(request: Request, endpoint: str, ask: Ask, answer: Answerer) -
         endpoint=endpoint,
         sql=ask.sql,
     )
-    work = answer(services.reader_for(context.scope), context.scope, ask)
+    reader: Any = services.reader_for(context.scope)
+    if joint and services.flow is not None:
+        reader = JointReader(reader, services.flow.reader_for(context.scope), _OF_RUNS)
+    work = answer(reader, context.scope, ask)
     result = await while_connected(request, services.queries.run(asked, work))
     # Nobody reads what is said to a client that is gone.
     return Response(status_code=204) if result is None else _response(request, result)

@@ -1,0 +1,282 @@
+"""Dispatcher and sweeper over a queue that delivers when it is told to (orchestration.md 8.1, 8.2, 10)."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from arco.dispatch.envelope import WorkerDispatchEnvelope, read_envelope
+from arco.dispatch.memory import FULL, UNKNOWN_LOST, UNKNOWN_TAKEN, MemoryQueue
+from arco.dispatch.port import QueuedTask
+from arco.domains.orchestration.rows import OUTBOX, OutboxRow
+from arco.loops.dispatching import DispatchReport
+from arco.loops.sweeping import SweepReport
+
+from .flow import Attempt, a_manifest, an_asset, deploy, shown, states, trigger
+from .world import World, a_world
+
+ENVIRON = {"ARCO_FLOW_QUEUE_ADAPTER": "memory", "ARCO_FLOW_CALLBACK_BASE_URL": "http://api.test"}
+BOOM = {"category": "USER_CODE", "message": "boom"}
+
+
+class Flow:
+    """A world whose controllers act when they are asked to."""
+
+    def __init__(self, world: World, api: httpx.AsyncClient) -> None:
+        self.world, self.api = world, api
+        self.queue: MemoryQueue = world.roles["dispatcher"].app.state.services.queue
+
+    async def run(self, role: str = "dispatcher", status: int = 200) -> dict[str, Any]:
+        """One round; what it did."""
+        async with self.world.client(role=role) as client:
+            answer = await client.post("/run")
+        assert answer.status_code == status, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def delivered(self) -> list[WorkerDispatchEnvelope]:
+        """What the queue delivers now, to a worker that takes everything."""
+        found: list[WorkerDispatchEnvelope] = []
+
+        async def take(task: QueuedTask) -> int:
+            found.append(read_envelope(task.body))
+            return 200
+
+        await self.queue.deliver_due(take)
+        return found
+
+    async def outbox(self) -> list[OutboxRow]:
+        """Attempts on their way."""
+        snapshot = await self.world.flow_reader().head()
+        return [] if snapshot is None else await snapshot.scan(OUTBOX)
+
+    def worker(self, envelope: WorkerDispatchEnvelope) -> Attempt:
+        """Who has this attempt, with the token it was given."""
+        found = Attempt(self.world, self.api, envelope.run_id, envelope.task_key, envelope.attempt)
+        assert (found.attempt_id, found.task_id) == (envelope.attempt_id, envelope.task_id)
+        found.token = envelope.task_token
+        return found
+
+
+@pytest.fixture
+async def flow() -> AsyncIterator[Flow]:
+    """A world with a queue in memory."""
+    async with a_world(ENVIRON) as world, world.client() as api:
+        yield Flow(world, api)
+
+
+async def test_what_is_ready_goes_to_the_queue_in_the_canonical_envelope(flow: Flow) -> None:
+    await deploy(flow.api, a_manifest(an_asset("raw.events", execution={"timeoutSeconds": 7_200, "queue": "gpu"})))
+    run = await trigger(flow.api, "raw.events")
+    done = await flow.run()
+    assert (done["ready_dispatch_emitted"], done["dispatch_enqueued"], done["errors"]) == (1, 1, [])
+    (queued,) = flow.queue.waiting
+    (envelope,) = await flow.delivered()
+    assert (queued.worker_queue, envelope.worker_queue) == ("gpu", "gpu")
+    assert (envelope.tenant_id, envelope.workspace_id, envelope.run_id) == ("local", "default", run)
+    assert (envelope.attempt, envelope.callback_base_url) == (1, "http://api.test")
+    assert envelope.payload == {"timeoutSec": 7_200}
+    life_s = envelope.token_expires_at.timestamp() - flow.world.clock.now_ms() / 1000
+    assert life_s > 7_200 + 290  # a token outlives its task (7.2)
+    (row,) = await flow.outbox()
+    assert (row.status, row.cloud_task_id, row.dispatch_id) == ("CREATED", queued.name, envelope.dispatch_id)
+    await flow.worker(envelope).told("started")
+    assert await flow.outbox() == []
+
+
+async def test_70_further_rounds_send_nothing_again(flow: Flow) -> None:
+    await deploy(flow.api)
+    await trigger(flow.api, "raw.events")
+    await flow.run()
+    for _ in range(3):
+        done = await flow.run()
+        assert (done["dispatch_actions"], done["ready_dispatch_emitted"]) == (0, 0)
+    assert len(flow.queue.waiting) == 1
+
+
+async def test_70_a_full_queue_is_told_and_the_task_is_sent_later(flow: Flow) -> None:
+    await deploy(flow.api)
+    run = await trigger(flow.api, "raw.events")
+    flow.queue.fail_next(FULL)
+    done = await flow.run(status=500)
+    assert [one["kind"] for one in done["errors"]] == ["dispatch_queue_full"]
+    assert await flow.outbox() == []
+    assert (await states(flow.api, run))["raw.events"] == "QUEUED"
+    assert (await flow.run())["dispatch_enqueued"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "counted"), [(UNKNOWN_TAKEN, "dispatch_deduplicated"), (UNKNOWN_LOST, "dispatch_enqueued")]
+)
+async def test_an_answer_that_was_lost_is_asked_for_again_under_the_same_name(
+    flow: Flow, fault: str, counted: str
+) -> None:
+    await deploy(flow.api)
+    await trigger(flow.api, "raw.events")
+    flow.queue.fail_next(fault)
+    await flow.run(status=500)
+    (row,) = await flow.outbox()
+    assert row.status == "PENDING"
+    done = await flow.run()
+    assert (done[counted], done["errors"]) == (1, [])
+    (row,) = await flow.outbox()
+    assert row.status == "CREATED"
+    assert len(await flow.delivered()) == 1
+
+
+async def test_two_dispatchers_send_an_attempt_once(flow: Flow) -> None:
+    """The other one died after the queue had taken it, and before it was recorded."""
+    await deploy(flow.api)
+    await trigger(flow.api, "raw.events")
+    await flow.run()
+    (queued,) = flow.queue.waiting
+    async with a_world(ENVIRON, store=flow.world.store) as other, other.client() as api:
+        again = Flow(other, api)
+        again.queue._waiting = {queued.name: queued}  # one queue in the world, two that know it
+        done = await again.run()
+    assert done["dispatch_enqueued"] == 0
+    assert len(await flow.delivered()) == 1
+
+
+async def test_72_a_retry_is_sent_when_its_time_has_come_and_not_before(flow: Flow) -> None:
+    await deploy(flow.api)
+    run = await trigger(flow.api, "raw.events")
+    for attempt, wait_s in ((1, 30), (2, 60)):
+        await (flow.run() if attempt == 1 else flow.run("sweeper"))
+        (envelope,) = await flow.delivered()
+        assert envelope.attempt == attempt
+        worker = flow.worker(envelope)
+        await worker.told("started")
+        await worker.told("completed", outcome="FAILED", error=BOOM)
+        assert (await flow.run("sweeper"))["repairs_created"] == 0
+        flow.world.clock.ahead_ms += wait_s * 1000 - 2_000
+        assert (await flow.run("sweeper"))["repairs_created"] == 0
+        flow.world.clock.ahead_ms += 3_000
+    assert (await flow.run("sweeper"))["redispatch_enqueued"] == 1
+    (envelope,) = await flow.delivered()
+    await flow.worker(envelope).told("started")
+    await flow.worker(envelope).told("completed", outcome="FAILED", error=BOOM)
+    found = await shown(flow.api, run)
+    assert (found["state"], found["tasks"][0]["attempt"]) == ("FAILED", 3)
+    flow.world.clock.ahead_ms += 3_600_000
+    assert (await flow.run("sweeper"))["repairs_created"] == 0
+
+
+async def test_71_a_silent_worker_is_given_up_after_its_time_and_its_late_report_is_refused(flow: Flow) -> None:
+    await deploy(flow.api)
+    run = await trigger(flow.api, "raw.events")
+    await flow.run()
+    (envelope,) = await flow.delivered()
+    worker = flow.worker(envelope)
+    await worker.told("started")
+    flow.world.clock.ahead_ms += 329_000
+    assert (await flow.run("sweeper"))["repairs_created"] == 0
+    flow.world.clock.ahead_ms += 2_000
+    assert (await flow.run("sweeper"))["repairs_created"] == 1
+    (task,) = (await shown(flow.api, run))["tasks"]
+    assert (task["state"], task["errorMessage"], task["attempt"]) == ("PENDING", "heartbeat_timeout_anti_entropy", 1)
+    flow.world.clock.ahead_ms += 31_000
+    await flow.run("sweeper")
+    (second,) = await flow.delivered()
+    assert second.attempt == 2
+    await flow.worker(second).told("started")
+    late = await worker.say("completed", outcome="SUCCEEDED")
+    assert (late.status_code, late.json()["error"]) == (409, "attempt_mismatch")
+
+
+async def test_a_heartbeat_keeps_an_attempt_alive(flow: Flow) -> None:
+    await deploy(flow.api)
+    await trigger(flow.api, "raw.events")
+    await flow.run()
+    (envelope,) = await flow.delivered()
+    worker = flow.worker(envelope)
+    await worker.told("started")
+    for _ in range(4):
+        flow.world.clock.ahead_ms += 250_000
+        await worker.told("heartbeat")
+        assert (await flow.run("sweeper"))["repairs_created"] == 0
+
+
+async def test_an_attempt_that_takes_too_long_ends_although_it_is_alive(flow: Flow) -> None:
+    await deploy(flow.api, a_manifest(an_asset("raw.events", execution={"timeoutSeconds": 100, "maxRetries": 0})))
+    run = await trigger(flow.api, "raw.events")
+    await flow.run()
+    (envelope,) = await flow.delivered()
+    await flow.worker(envelope).told("started")
+    flow.world.clock.ahead_ms += 101_000
+    assert (await flow.run("sweeper"))["repairs_created"] == 1
+    found = await shown(flow.api, run)
+    assert (found["state"], found["tasks"][0]["error"]["category"]) == ("FAILED", "TIMEOUT")
+
+
+async def test_an_attempt_nobody_begins_is_delivered_anew_under_a_name_the_queue_has_not_seen(flow: Flow) -> None:
+    await deploy(flow.api)
+    await trigger(flow.api, "raw.events")
+    await flow.run()
+    (first,) = await flow.delivered()
+    flow.world.clock.ahead_ms += 599_000
+    assert (await flow.run("sweeper"))["repairs_created"] == 0
+    flow.world.clock.ahead_ms += 2_000
+    done = await flow.run("sweeper")
+    assert (done["redispatch_enqueued"], done["redispatch_deduplicated"]) == (1, 0)
+    (second,) = await flow.delivered()
+    assert (second.dispatch_id, second.attempt_id) == (first.dispatch_id, first.attempt_id)
+    assert (await flow.run("sweeper"))["repairs_created"] == 0  # and now it has its time again
+    await flow.worker(second).told("started")
+
+
+async def test_a_run_that_takes_too_long_is_called_off(flow: Flow) -> None:
+    await deploy(flow.api)
+    run = await trigger(flow.api, "ml.scores", includeUpstream=True, timeoutSeconds=60)
+    assert (await flow.run("sweeper"))["repairs_created"] == 0
+    flow.world.clock.ahead_ms += 61_000
+    assert (await flow.run("sweeper"))["repairs_created"] == 1
+    found = await shown(flow.api, run)
+    assert (found["state"], found["cancelReason"]) == ("CANCELLED", "run_timeout")
+
+
+async def test_a_timer_that_fires_twice_is_one(flow: Flow) -> None:
+    async with flow.world.client(role="sweeper") as client:
+        for _ in range(2):
+            answer = await client.post("/internal/timers/fired", json={"timerId": "timer:retry:r:t:1:1705340400"})
+            assert (answer.status_code, answer.json()) == (200, {"acknowledged": True, "effectiveOnce": True})
+        for bad in ({"timerId": ""}, {"timerId": "timer:retry:r:t:1:1705340400", "attempt": 0}, {"timerId": "what"}):
+            assert (await client.post("/internal/timers/fired", json=bad)).status_code == 400
+
+
+async def test_a_round_without_news_costs_one_look_at_the_chain(flow: Flow) -> None:
+    await deploy(flow.api)
+    await flow.run()
+    await flow.run("sweeper")
+    for role in ("dispatcher", "sweeper"):
+        flow.world.store.forget()
+        await flow.run(role)
+        names = [one.name for one in flow.world.store.operations]
+        assert names in (["get"], ["head"], []), (role, names)
+
+
+def test_reports_have_the_contracts_names() -> None:
+    assert set(msgspec.to_builtins(DispatchReport())) == {
+        "ready_dispatch_emitted",
+        "ready_dispatch_skipped",
+        "dispatch_actions",
+        "dispatch_enqueued",
+        "dispatch_deduplicated",
+        "dispatch_failed",
+        "timer_actions",
+        "timer_enqueued",
+        "timer_deduplicated",
+        "timer_failed",
+        "errors",
+    }
+    assert set(msgspec.to_builtins(SweepReport())) == {
+        "repairs_created",
+        "redispatch_attempted",
+        "redispatch_enqueued",
+        "redispatch_deduplicated",
+        "redispatch_failed",
+        "skipped_due_to_lag",
+        "errors",
+    }
