@@ -207,6 +207,18 @@ class MemorySnapshot:
             mine = [key for key in mine if (key < after if descending else key[: len(after)] > after)]
         return [rows[key] for key in mine[:limit]]
 
+    async def pick(
+        self,
+        table: TableSpec[Any],
+        fields: tuple[str, ...],
+        *,
+        prefix: RowKey,
+        after: RowKey | None = None,
+        limit: int,
+    ) -> list[tuple[Any, ...]]:
+        rows = await self.scan(table, prefix=prefix, after=after, limit=limit)
+        return [tuple(getattr(row, field) for field in fields) for row in rows]
+
     async def sift(self, table: TableSpec[R], between: Range, sieve: Sieve, *, most: int) -> Sifted[R]:
         keys = [key for key in self._keys(table) if between.low <= key < between.high]
         seen = [self.state[table.name][key] for key in keys[:most]]

@@ -339,3 +339,32 @@ async def test_lone_surrogates_are_refused_as_no_utf_8(api):
     for body in (b'{"name":"\\ud800"}', b'{"name":"\xff"}'):
         answer = await api.post("/catalogs", content=body, headers={"content-type": "application/json"})
         assert answer.status_code in (400, 422)
+
+
+async def test_a_list_shows_every_table_as_it_is_shown_alone(api):
+    await a_table(api, "plain")
+    full = {
+        "name": "full",
+        "description": "with everything",
+        "location": "warehouse/full/",
+        "format": "delta",
+        "properties": {"owner": "ann"},
+        "columns": [{"name": "id", "data_type": "BIGINT", "nullable": False, "description": "which"}],
+    }
+    assert (await api.post(TABLES, json=full)).status_code == 201
+    assert (await api.post(TABLES, json={"name": "bare", "columns": []})).status_code == 201
+    await api.patch(f"{TABLES}/bare", json={"description": "changed later"})
+    for include in ("", "&include=columns"):
+        listed = [page for first in (1, 2, 500) for page in [await _whole_list(api, f"limit={first}{include}")]]
+        alone = [(await api.get(f"{TABLES}/{name}?{include}")).json() for name in ("bare", "full", "plain")]
+        assert listed == [alone] * 3
+
+
+async def _whole_list(api: httpx.AsyncClient, query: str) -> list[Any]:
+    found, cursor = [], ""
+    while True:
+        page = (await api.get(f"{TABLES}?{query}{cursor}")).json()
+        found += page["tables"]
+        if "next_cursor" not in page:
+            return found
+        cursor = f"&cursor={page['next_cursor']}"

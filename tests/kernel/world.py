@@ -34,7 +34,7 @@ class PairRow(Row, frozen=True, kw_only=True, gc=False):
     note: str | None = None
 
 
-PAIRS = TableSpec("pairs", PairRow, key=("group", "name"), domain="catalog")
+PAIRS = TableSpec("pairs", PairRow, key=("group", "name"), domain="catalog", bulky=frozenset({"value"}))
 
 
 class PairDomain:

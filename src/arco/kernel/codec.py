@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from arco.core.errors import CorruptData
 from arco.kernel.probes import Probe, probe_of, probed
-from arco.kernel.segments import Edits, Keys, Segment, SegmentCodec
+from arco.kernel.segments import Columns, Edits, Keys, Segment, SegmentCodec
 from arco.kernel.spec import R, RowKey, TableSpec
 
 _TYPES: Final = {
@@ -101,9 +101,19 @@ def decode_parquet_keys(spec: TableSpec[Any], body: bytes) -> "SegmentKeys":
     return SegmentKeys([_flat(table.column(part)) for part in spec.key], table.num_rows)
 
 
-def conformed(spec: TableSpec[Any], table: pa.Table) -> pa.Table:
-    """`table` with the columns of `spec` in order; absent nullable columns become nulls."""
-    schema = arrow_schema(spec)
+def decode_parquet_lean(spec: TableSpec[Any], body: bytes) -> "SegmentColumns":
+    """A segment without its bulky fields. Raises `CorruptData`."""
+    schema = pa.schema([field for field in arrow_schema(spec) if field.name not in spec.bulky])
+    try:
+        table = pq.ParquetFile(pa.BufferReader(body)).read(columns=schema.names, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptData(f"a segment of {spec.name} is not readable Parquet: {error}") from error
+    return SegmentColumns(spec, table if table.schema.equals(schema) else conformed(spec, table, schema))
+
+
+def conformed(spec: TableSpec[Any], table: pa.Table, schema: pa.Schema | None = None) -> pa.Table:
+    """`table` with the columns of `schema`, or all of `spec`, in order; absent nullable columns become nulls."""
+    schema = schema or arrow_schema(spec)
     columns = []
     for field in schema:
         if field.name in table.column_names:
@@ -184,6 +194,27 @@ class SegmentKeys:
         if self._probes is None:
             self._probes = [probe_of(column) for column in self._keys]
         return self._probes
+
+
+class SegmentColumns(SegmentKeys):
+    """Some columns of a decoded segment, its keys among them."""
+
+    __slots__ = ("_columns_by_name",)
+
+    def __init__(self, spec: TableSpec[Any], table: pa.Table) -> None:
+        names = table.column_names
+        self._columns_by_name = {name: _flat(column) for name, column in zip(names, table.columns, strict=True)}
+        super().__init__([self._columns_by_name[part] for part in spec.key], table.num_rows)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the Arrow buffers."""
+        return sum(int(column.nbytes) for column in self._columns_by_name.values())
+
+    def values(self, field: str, low: int, high: int) -> list[Any]:
+        """One field of the rows `[low, high)`."""
+        values: list[Any] = self._columns_by_name[field].slice(low, high - low).to_pylist()
+        return values
 
 
 class SegmentRows(SegmentKeys):
@@ -316,6 +347,9 @@ class _Parquet:
 
     def decode_keys(self, spec: TableSpec[Any], body: bytes) -> Keys:
         return decode_parquet_keys(spec, body)
+
+    def decode_lean(self, spec: TableSpec[Any], body: bytes) -> Columns:
+        return decode_parquet_lean(spec, body)
 
 
 PARQUET: Final[SegmentCodec] = _Parquet()

@@ -16,9 +16,9 @@ from arco.kernel.cache import ScopedCache
 from arco.kernel.codec import PARQUET
 from arco.kernel.layers import LAYER_ROW_BYTES, Layer, decode_layer
 from arco.kernel.manifest import Manifest, Page, Ref, decode_page
-from arco.kernel.segments import Keys, Segment, SegmentCodec
+from arco.kernel.segments import Columns, Keys, Segment, SegmentCodec
 from arco.kernel.spec import RowKey, TableSpec
-from arco.kernel.state import KEYS_SUFFIX, ROWS_SUFFIX, ChainState, Loaded, Missing
+from arco.kernel.state import KEYS_SUFFIX, LEAN_SUFFIX, ROWS_SUFFIX, ChainState, Loaded, Missing
 from arco.storage.port import ObjectStore
 
 T = TypeVar("T")
@@ -32,15 +32,16 @@ _WARM_SEGMENTS_MAX = 4
 
 
 class _Wish:
-    """What is wanted of one object: its rows, or only whether some keys are in it."""
+    """What is wanted of one object: its rows, those without their bulky fields, or only whether some keys are in it."""
 
-    __slots__ = ("keys", "pages", "ref", "rows", "spec")
+    __slots__ = ("keys", "lean", "pages", "ref", "rows", "spec")
 
     def __init__(self, spec: TableSpec[Any], ref: Ref, pages: bool) -> None:
         self.spec = spec
         self.ref = ref
         self.pages = pages
         self.rows = False
+        self.lean = False
         self.keys: set[RowKey] = set()
 
 
@@ -82,7 +83,8 @@ class Loader:
             for ref in miss.refs:
                 wish = wishes.setdefault(ref.path, _Wish(miss.spec, ref, miss.pages))
                 wish.keys.add(miss.key)
-                wish.rows = wish.rows or not miss.point
+                wish.rows = wish.rows or not (miss.point or miss.lean)
+                wish.lean = wish.lean or miss.lean
         if len(wishes) == 1:
             (wish,) = wishes.values()
             state.loaded.hold(*await self._granted(wish, state.loaded))
@@ -97,6 +99,8 @@ class Loader:
             return path, await self.page(wish.ref)
         if wish.rows or self.cache.get(path) is not None:
             return path, await self.segment(wish.spec, wish.ref)
+        if wish.lean:
+            return path + LEAN_SUFFIX, await self._lean(wish)
         keys: Keys | None = self.cache.get(path + KEYS_SUFFIX)
         body: bytes | None = None
         if keys is None:
@@ -117,6 +121,16 @@ class Loader:
         # with their neighbours.
         self.cache.put(path + ROWS_SUFFIX, rows, len(rows) * _ROW_BYTES)
         return path + ROWS_SUFFIX, rows
+
+    async def _lean(self, wish: "_Wish") -> Columns:
+        path = wish.ref.path + LEAN_SUFFIX
+        cached: Columns | None = self.cache.get(path)
+        if cached is not None:
+            return cached
+        columns = self.codec.decode_lean(wish.spec, await self._bytes(wish.ref.path, wish.ref.sha256))
+        _check_count(wish.ref, columns.count)
+        self.cache.put(path, columns, columns.size_bytes)
+        return columns
 
     async def warm(self, state: ChainState, tables: Sequence[TableSpec[Any]]) -> None:
         """Load the pages of large tables and the segments of small ones, all at once.
@@ -184,8 +198,7 @@ class Loader:
 
     def _decoded(self, spec: TableSpec[Any], ref: Ref, body: bytes) -> Segment:
         segment = self.codec.decode(spec, body)
-        if segment.count != ref.rows:
-            raise CorruptData(f"{ref.path} holds {segment.count} rows, not {ref.rows}")
+        _check_count(ref, segment.count)
         return segment
 
     async def _bytes(self, path: str, sha256: str | None) -> bytes:
@@ -196,6 +209,11 @@ class Loader:
         if found is None:
             raise CorruptData(f"{path} is named by a manifest and does not exist")
         return found.body
+
+
+def _check_count(ref: Ref, count: int) -> None:
+    if count != ref.rows:
+        raise CorruptData(f"{ref.path} holds {count} rows, not {ref.rows}")
 
 
 def _checked(body: bytes, path: str, sha256: str | None) -> bytes:

@@ -19,6 +19,7 @@ from arco.kernel.codec import merged, public_names, table_of
 from arco.kernel.loader import Loader
 from arco.kernel.manifest import Ref
 from arco.kernel.merge import edits_of, parted
+from arco.kernel.picking import picked
 from arco.kernel.ranges import firsts, sifted
 from arco.kernel.reading import Firsts, Range, Sieve, Sifted
 from arco.kernel.spec import R, RowKey, TableSpec
@@ -79,6 +80,19 @@ class ChainSnapshot:
             return rows
 
         return await self._loader.answer(self._state, taken)
+
+    async def pick(
+        self,
+        table: TableSpec[Any],
+        fields: tuple[str, ...],
+        *,
+        prefix: RowKey,
+        after: RowKey | None = None,
+        limit: int,
+    ) -> list[tuple[Any, ...]]:
+        """Some fields of the rows whose key begins with `prefix` and lies strictly beyond `after`."""
+        span = Span(prefix, after=after, limit=limit)
+        return await self._loader.answer(self._state, lambda state: picked(state, table, fields, span))
 
     async def sift(self, table: TableSpec[R], between: Range, sieve: Sieve, *, most: int) -> Sifted[R]:
         """The rows of a range that pass, in key order; about `most` are looked at, and only what passes is decoded."""

@@ -5,7 +5,7 @@ between snapshots through one cache.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol
 
 import msgspec
 
@@ -106,6 +106,18 @@ class Snapshot(Protocol):
         descending: bool = False,
     ) -> list[R]:
         """Rows whose key begins with `prefix` and lies strictly beyond `after`, in key order, at most `limit`."""
+        ...
+
+    async def pick(
+        self,
+        table: TableSpec[Any],
+        fields: tuple[str, ...],
+        *,
+        prefix: RowKey,
+        after: RowKey | None = None,
+        limit: int,
+    ) -> list[tuple[Any, ...]]:
+        """Some fields, the key's among them, of the rows that `scan` gives: no structs, and no more is decoded."""
         ...
 
     async def sift(self, table: TableSpec[R], between: Range, sieve: Sieve, *, most: int) -> Sifted[R]:

@@ -31,7 +31,19 @@ class Keys(Protocol):
         ...
 
 
-class Segment(Keys, Protocol):
+class Columns(Keys, Protocol):
+    """A segment as far as its fields were decoded: the keys at least."""
+
+    def bisect(self, key: RowKey, low: int = 0, *, right: bool = False) -> int:
+        """Where `key` belongs at or after `low`; with `right`, after all rows whose key begins with it."""
+        ...
+
+    def values(self, field: str, low: int, high: int) -> list[Any]:
+        """One field of the rows `[low, high)`."""
+        ...
+
+
+class Segment(Columns, Protocol):
     """A decoded segment: immutable rows in key order."""
 
     @property
@@ -41,10 +53,6 @@ class Segment(Keys, Protocol):
 
     def key_at(self, index: int) -> RowKey:
         """The key of one row."""
-        ...
-
-    def bisect(self, key: RowKey, low: int = 0, *, right: bool = False) -> int:
-        """Where `key` belongs at or after `low`; with `right`, after all rows whose key begins with it."""
         ...
 
     def find(self, key: RowKey) -> Any | None:
@@ -57,10 +65,6 @@ class Segment(Keys, Protocol):
 
     def rows_at(self, indexes: Sequence[int]) -> list[Any]:
         """The rows at these places, in ascending order, as structs."""
-        ...
-
-    def values(self, field: str, low: int, high: int) -> list[Any]:
-        """One field of the rows `[low, high)`."""
         ...
 
     def keys_alone(self) -> Keys:
@@ -97,4 +101,8 @@ class SegmentCodec(Protocol):
 
     def decode_keys(self, spec: TableSpec[Any], body: bytes) -> Keys:
         """Only the keys of stored bytes. Raises `CorruptData`."""
+        ...
+
+    def decode_lean(self, spec: TableSpec[Any], body: bytes) -> Columns:
+        """The segment without its bulky fields. Raises `CorruptData`."""
         ...

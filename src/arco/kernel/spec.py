@@ -39,7 +39,8 @@ class FieldSpec(msgspec.Struct, frozen=True):
 class TableSpec(Generic[R]):
     """A table of a chain: `name` is unique in the chain, `domain` is whose pointer its changes move.
 
-    `private` fields are stored but not shown in SQL or documentation.
+    `private` fields are stored but not shown in SQL or documentation. `bulky` fields are most of a row's bytes and no
+    part of its key: lists that do not ask for them are read without them.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class TableSpec(Generic[R]):
         key: tuple[str, ...],
         domain: str,
         private: frozenset[str] = frozenset(),
+        bulky: frozenset[str] = frozenset(),
     ) -> None:
         self.name = name
         self.row = row
         self.key = key
         self.domain = domain
         self.private = private
+        self.bulky = bulky
         self.fields = tuple(_fields(row))
         names = [field.name for field in self.fields]
         self._key_getter = _key_getter(key)

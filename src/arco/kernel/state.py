@@ -13,7 +13,7 @@ from arco.kernel.chain import Head
 from arco.kernel.fold import NotLoaded
 from arco.kernel.layers import Layer
 from arco.kernel.manifest import Page, Ref, TableTree
-from arco.kernel.segments import Keys, Segment
+from arco.kernel.segments import Columns, Keys, Segment
 from arco.kernel.spec import R, RowKey, TableSpec
 
 EMPTY_TREE = TableTree()
@@ -23,6 +23,9 @@ KEYS_SUFFIX = "#keys"
 ROWS_SUFFIX = "#rows"
 """What the rows of a segment that were looked up one by one are cached under."""
 
+LEAN_SUFFIX = "#lean"
+"""What a segment without its bulky fields is cached under."""
+
 _PREFETCH = 8
 _STEP = 512
 
@@ -31,11 +34,19 @@ class Missing(NotLoaded):
     """Objects that must be loaded before the question can be answered."""
 
     def __init__(
-        self, spec: TableSpec[Any], refs: Sequence[Ref], *, pages: bool, key: RowKey, point: bool = False
+        self,
+        spec: TableSpec[Any],
+        refs: Sequence[Ref],
+        *,
+        pages: bool,
+        key: RowKey,
+        point: bool = False,
+        lean: bool = False,
     ) -> None:
         super().__init__(spec.name, key)
         self.key = key
         self.point = point
+        self.lean = lean
         self.spec = spec
         self.refs = refs
         self.pages = pages
@@ -98,6 +109,16 @@ class Span:
         elif self.after is not None:
             low = max(low, bisect_right(refs, self.after, key=lambda ref: ref.max_key))
         return list(refs[low:high])
+
+    def within(self, segment: Columns) -> tuple[int, int]:
+        """Where in a segment the rows of this span begin and end."""
+        low = segment.bisect(self.prefix) if self.prefix else 0
+        high = segment.bisect(self.prefix, low, right=True) if self.prefix else segment.count
+        if self.after is not None and self.descending:
+            high = min(high, segment.bisect(self.after))
+        elif self.after is not None:
+            low = max(low, segment.bisect(self.after, right=True))
+        return low, high
 
     def beyond(self, key: RowKey) -> bool:
         """True when the key lies strictly beyond `after`."""
@@ -162,7 +183,7 @@ class ChainState:
         """Rows of a span (or whose key begins with a prefix), in its order. Raises `Missing` on the way."""
         if isinstance(span, tuple):
             span = Span(span)
-        overlay = self._overlay(spec, span.prefix)
+        overlay = self.overlay(spec, span.prefix)
         return _overlaid(self._base_rows(spec, span), overlay, span)
 
     def estimate(self, spec: TableSpec[Any], low: RowKey, high: RowKey) -> int:
@@ -190,7 +211,8 @@ class ChainState:
             total += self._estimated(spec, page.refs, page.level, between)
         return total
 
-    def _overlay(self, spec: TableSpec[Any], prefix: RowKey) -> dict[RowKey, Any]:
+    def overlay(self, spec: TableSpec[Any], prefix: RowKey) -> dict[RowKey, Any]:
+        """The changes that lie over rows whose key begins with `prefix`."""
         changes: dict[RowKey, Any] = {}
         for layer in self.table_layers(spec.name):
             low, high = layer.span(prefix) if prefix else (0, len(layer.keys))
@@ -199,12 +221,16 @@ class ChainState:
         return changes
 
     def _base_rows(self, spec: TableSpec[R], span: "Span") -> Iterator[tuple[RowKey, R]]:
-        tree = self.tree(spec.name)
-        for ref, following in self._leaves(spec, tree.refs, tree.level, span):
+        for ref, following in self.leaves(spec, span):
             segment: Segment | None = self.loaded.get(ref.path)
             if segment is None:
-                raise Missing(spec, self._wanted(ref, following, span), pages=False, key=span.prefix)
+                raise Missing(spec, self.wanted(ref, following, span), pages=False, key=span.prefix)
             yield from _segment_rows(spec, segment, span)
+
+    def leaves(self, spec: TableSpec[Any], span: "Span") -> Iterator[tuple[Ref, Sequence[Ref]]]:
+        """The segments that meet a span, in its order, each with those that follow it. Raises `Missing` on the way."""
+        tree = self.tree(spec.name)
+        return self._leaves(spec, tree.refs, tree.level, span)
 
     def _leaves(
         self, spec: TableSpec[Any], refs: Sequence[Ref], level: int, span: "Span"
@@ -218,20 +244,26 @@ class ChainState:
                 continue
             page: Page | None = self.loaded.get(ref.path)
             if page is None:
-                wanted = self._wanted(ref, inside[index + 1 :], span)
+                wanted = self.wanted(ref, inside[index + 1 :], span)
                 raise Missing(spec, wanted, pages=True, key=span.prefix)
             yield from self._leaves(spec, page.refs, page.level, span)
 
-    def _wanted(self, first: Ref, following: Sequence[Ref], span: "Span") -> list[Ref]:
+    def wanted(self, first: Ref, following: Sequence[Ref], span: "Span", *, lean: bool = False) -> list[Ref]:
         """What to load together: as much as the limit can use, so that a long scan takes few rounds."""
         wanted, rows = [first], 0
         for ref in following[: _PREFETCH - 1]:
             if span.limit is not None and rows >= span.limit:
                 break
             rows += ref.rows
-            if self.loaded.get(ref.path) is None:
+            if (self.columns(ref) if lean else self.loaded.get(ref.path)) is None:
                 wanted.append(ref)
         return wanted
+
+    def columns(self, ref: Ref) -> Columns | None:
+        """A segment as far as it is in memory, if its fields that are not bulky are."""
+        whole: Segment | None = self.loaded.get(ref.path)
+        lean: Columns | None = whole if whole is not None else self.loaded.get(ref.path + LEAN_SUFFIX)
+        return lean
 
     def _segment_for(self, spec: TableSpec[Any], key: RowKey) -> Ref | None:
         tree = self.tree(spec.name)
@@ -256,12 +288,7 @@ def covering(refs: Sequence[Ref], key: RowKey) -> Ref | None:
 
 
 def _segment_rows(spec: TableSpec[R], segment: Segment, span: Span) -> Iterator[tuple[RowKey, R]]:
-    low = segment.bisect(span.prefix) if span.prefix else 0
-    high = segment.bisect(span.prefix, low, right=True) if span.prefix else segment.count
-    if span.after is not None and span.descending:
-        high = min(high, segment.bisect(span.after))
-    elif span.after is not None:
-        low = max(low, segment.bisect(span.after, right=True))
+    low, high = span.within(segment)
     # Decoded in steps, so that a scan that stops early has not decoded the whole segment.
     step = min(_STEP, span.limit) if span.limit else _STEP
     while low < high:

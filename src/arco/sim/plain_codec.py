@@ -8,7 +8,7 @@ import msgspec
 
 from arco.core.errors import CorruptData
 from arco.kernel.codec import table_of
-from arco.kernel.segments import Edits, Keys, Segment, SegmentCodec
+from arco.kernel.segments import Columns, Edits, Keys, Segment, SegmentCodec
 from arco.kernel.spec import RowKey, TableSpec
 
 _ROW_BYTES: Final = 200
@@ -95,6 +95,9 @@ class _Plain:
             raise CorruptData(f"a segment of {spec.name} is not readable: {error}") from error
 
     def decode_keys(self, spec: TableSpec[Any], body: bytes) -> Keys:
+        return self.decode(spec, body)
+
+    def decode_lean(self, spec: TableSpec[Any], body: bytes) -> Columns:
         return self.decode(spec, body)
 
 

@@ -161,6 +161,9 @@ class MemorySnapshot:
         rows = [row for row in self._rows(table) if begins_with(table.key_of(row), prefix)]
         return rows if limit is None else rows[:limit]
 
+    async def pick(self, table: TableSpec[Any], fields: tuple[str, ...], **_: Any) -> Any:
+        raise NotImplementedError("lineage reads whole rows")
+
     async def sift(self, table: TableSpec[R], between: Any, sieve: Any, *, most: int) -> Any:
         raise NotImplementedError("lineage reads whole ranges")
 

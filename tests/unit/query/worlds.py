@@ -80,6 +80,9 @@ class ASnapshot:
     async def scan(self, table: TableSpec[Any], **_: Any) -> list[Any]:
         raise NotImplementedError
 
+    async def pick(self, table: TableSpec[Any], fields: tuple[str, ...], **_: Any) -> Any:
+        raise NotImplementedError
+
     async def sift(self, table: TableSpec[Any], between: Any, sieve: Any, *, most: int) -> Any:
         raise NotImplementedError
 

@@ -4,7 +4,7 @@ Messages of `NotFound` are the contract's (catalog.md 4.1). A snapshot of None i
 """
 
 import asyncio
-from typing import Generic
+from typing import Any, Final, Generic
 
 import msgspec
 
@@ -33,6 +33,20 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
     """Rows of one page; `after` is where the next one begins (exclusive), None on the last."""
 
     rows: list[R]
+    after: str | None = None
+
+
+LISTED: Final = (
+    *("name", "id", "description", "location", "format", "properties_json", "created_at", "updated_at"),
+    "namespace_id",
+)
+"""What lists of tables show: all but the columns, which are most of a row."""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """Tables of one page as values of the fields that were asked for; `after` is as in `Page`."""
+
+    rows: list[tuple[Any, ...]]
     after: str | None = None
 
 
@@ -165,6 +179,19 @@ async def list_schemas(snapshot: Snapshot, key: str, *, limit: int, after: str |
 async def list_tables(snapshot: Snapshot, namespace_id: str, *, limit: int, after: str | None) -> Page[TableRow]:
     """Tables of a schema by name, those beyond the name `after`."""
     return await _page(snapshot, TABLES, (namespace_id,), (limit, after))
+
+
+async def listed_tables(
+    snapshot: Snapshot, namespace_id: str, *, limit: int, after: str | None, columns: bool = False
+) -> Listed:
+    """Tables of a schema by name, those beyond the name `after`: their `LISTED` fields, and `columns_json` if asked."""
+    fields = (*LISTED, "columns_json") if columns else LISTED
+    start = None if after is None else (namespace_id, after)
+    rows = await snapshot.pick(TABLES, fields, prefix=(namespace_id,), after=start, limit=limit + 1)
+    if len(rows) <= limit:
+        return Listed(rows)
+    del rows[limit:]
+    return Listed(rows, str(rows[-1][0]))
 
 
 async def list_namespaces(snapshot: Snapshot, *, limit: int, after: str | None) -> Page[NamespaceRow]:

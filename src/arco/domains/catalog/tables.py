@@ -38,6 +38,7 @@ TABLES: Final = TableSpec(
     key=("namespace_id", "name"),
     domain=DOMAIN,
     private=frozenset({"row_version", "columns_json"}),
+    bulky=frozenset({"columns_json"}),
 )
 TABLES_BY_ID: Final = TableSpec("tables_by_id", TableById, key=("id",), domain=DOMAIN)
 COLUMNS: Final = TableSpec("columns", ColumnRow, key=("table_id", "ordinal", "id"), domain=DOMAIN)

@@ -36,6 +36,7 @@ from arco.routes.public.views import (
     SchemaTableListView,
     SchemaTableView,
     UpdateTableInSchemaRequest,
+    listed_tables_view,
     schema_table_view,
 )
 
@@ -86,9 +87,10 @@ async def index(request: Request) -> Response:
     snapshot = queries.initialised(found)
 
     async def build() -> SchemaTableListView:
-        rows = await queries.list_tables(snapshot, parent.id, limit=page.limit, after=page.after)
-        views = [schema_table_view(row, catalog, schema, columns=columns) for row in rows.rows]
-        return SchemaTableListView(views, cursor_after(request, snapshot, rows.after))
+        found = await queries.listed_tables(snapshot, parent.id, limit=page.limit, after=page.after, columns=columns)
+        return SchemaTableListView(
+            listed_tables_view(found.rows, catalog, schema), cursor_after(request, snapshot, found.after)
+        )
 
     return await listed(request, snapshot, build, of=[CATALOGS, NAMESPACES, TABLES])
 

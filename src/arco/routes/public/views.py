@@ -4,6 +4,7 @@ Optional fields are left out when null; times are RFC 3339 with `+00:00` (catalo
 stored as the JSON they are shown as, and go out without being parsed.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -311,6 +312,32 @@ def schema_table_view(row: TableRow, catalog: str, schema: str, *, columns: bool
         created_at=created,
         updated_at=updated,
     )
+
+
+def listed_tables_view(rows: Sequence[tuple[Any, ...]], catalog: str, schema: str) -> list[SchemaTableView]:
+    """Tables of a schema as the API shows them, of the values of `LISTED` fields, and of the columns if they are there.
+
+    A page has hundreds: structs of whole rows would be made only to be taken apart.
+    """
+    views: list[SchemaTableView] = []
+    for name, table_id, description, location, kind, properties, created_at, updated_at, _, *columns in rows:
+        created = http_text(created_at)
+        views.append(
+            SchemaTableView(
+                id=table_id,
+                catalog=catalog,
+                schema=schema,
+                name=name,
+                description=description,
+                location=location,
+                format=kind or LEGACY_FORMAT,
+                columns=msgspec.Raw(columns[0]) if columns else UNSET,
+                properties=UNSET if properties is None else msgspec.Raw(properties),
+                created_at=created,
+                updated_at=created if updated_at == created_at else http_text(updated_at),
+            )
+        )
+    return views
 
 
 def table_view(row: TableRow, namespace: str) -> TableView:
