@@ -7,12 +7,15 @@ import importlib.util
 import json
 import re
 import shlex
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Final, NamedTuple
+from zoneinfo import available_timezones
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -21,6 +24,9 @@ from arco.cli.failures import Failure
 from arco.cli.parser import build
 from arco.config.problems import Problems
 from arco.config.settings import load
+from arco.domains.orchestration.plan.manifest import Manifest, problems_of
+from arco.sdk.loading import load_assets
+from arco.sdk.manifest import build_manifest
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "config").rglob("*.md")])
@@ -73,6 +79,22 @@ def test_every_toml_block_is_toml():
 def test_every_arco_command_in_the_documentation_parses(capsys: pytest.CaptureFixture[str]):
     wrong = [f"{place}: arco {shlex.join(words)}" for place, words in _arco_commands() if not _parses(build(), words)]
     assert not wrong, "\n" + "\n".join(wrong) + "\n" + capsys.readouterr().err
+
+
+def test_the_python_of_the_guide_of_assets_runs_and_makes_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    guide = "\n\n".join(block.text for block in _blocks("python") if block.place.startswith("docs/assets.md"))
+    assert guide.count("@asset") > 4
+    (tmp_path / "the_guide_of_assets.py").write_text(guide, "utf-8")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    project = load_assets([str(tmp_path / "the_guide_of_assets.py")])
+    monkeypatch.delitem(sys.modules, "the_guide_of_assets")
+    built = build_manifest(project, tmp_path, tenant_id="acme", workspace_id="prod")
+    assert problems_of(msgspec.json.decode(built.body, type=Manifest), available_timezones()) == []
+    assert [one.id for one in project.schedules] == ["nightly"]
+
+
+def test_python_is_shown_only_where_it_runs():
+    assert {block.place.partition(":")[0] for block in _blocks("python")} == {"docs/assets.md"}
 
 
 def test_the_readme_gives_one_command_for_the_demo_and_one_for_the_tests():
