@@ -10,6 +10,7 @@ from typing import Any, Final
 from arco.config.kinds import SECRET_BYTES_MIN, shown
 from arco.config.settings import Settings
 from arco.config.table import VARIABLES, variables_of
+from arco.config.table_worker import WORKER_VARIABLES
 from arco.config.variables import ROLES, Variable
 
 _HEADER: Final = """\
@@ -21,7 +22,7 @@ requires none of these.
 """
 
 
-def variables_markdown(variables: Sequence[Variable] = VARIABLES) -> str:
+def variables_markdown(variables: Sequence[Variable] = (*VARIABLES, *WORKER_VARIABLES)) -> str:
     """Every variable in one table for each set of roles, in the order they are declared."""
     groups: dict[tuple[str, ...], list[Variable]] = {}
     for variable in variables:

@@ -7,6 +7,7 @@ from arco.config.table_dispatch import DISPATCH_VARIABLES
 from arco.config.table_facades import FACADE_VARIABLES
 from arco.config.table_roles import ROLE_VARIABLES
 from arco.config.table_shared import SHARED
+from arco.config.table_worker import WORKER_VARIABLES
 from arco.config.variables import ALL, ROLES, Variable
 
 VARIABLES: Final = (*SHARED, *API_VARIABLES, *FACADE_VARIABLES, *ROLE_VARIABLES, *DISPATCH_VARIABLES)
@@ -28,6 +29,7 @@ def variables_of(role: str) -> tuple[Variable, ...]:
 
 def known_names() -> frozenset[str]:
     """Every name that means something to some role or to the command line."""
-    names = {variable.name for variable in VARIABLES}
-    twins = {variable.name + FILE_SUFFIX for variable in VARIABLES if variable.secret}
+    variables = (*VARIABLES, *WORKER_VARIABLES)
+    names = {variable.name for variable in variables}
+    twins = {variable.name + FILE_SUFFIX for variable in variables if variable.secret}
     return frozenset(names | twins | CLIENT_NAMES)

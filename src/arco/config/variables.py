@@ -14,6 +14,9 @@ SWEEPER: Final = "sweeper"
 METRICS: Final = "metrics"
 """Not a role: the api's second port, `ARCO_METRICS_PORT`."""
 ROLES: Final = (API, COMPACTOR, FLOW_COMPACTOR, DISPATCHER, SWEEPER)
+WORKER: Final = "worker"
+"""Not a role either: the process that runs user code."""
+
 ALL: Final = "all"
 """The local mode: every role in one process, nothing required."""
 

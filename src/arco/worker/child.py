@@ -1,0 +1,219 @@
+"""A child: runs one task after another on its socket, until the socket ends or it is told to end, or killed.
+
+User code runs here and nowhere else. Output and errors go to the supervisor as they are written, unbuffered, so that
+nothing is lost when the process dies. SIGTERM interrupts the task that runs: `cancelled` is true from then on, and
+`KeyboardInterrupt` is raised in the function, once. A task that leaves threads or processes behind says so.
+"""
+
+import ctypes
+import io
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import msgspec
+
+from arco.sdk.execute import AssetSet, TaskRun, load_assets, run_task
+from arco.sdk.io.port import IoManager
+from arco.worker import words
+from arco.worker.tables import tables_of
+
+MEMORY_VARIABLE: Final = "ARCO_CHILD_MEMORY_BYTES"
+"""How a nursery is told what each child may use; bytes."""
+
+_OWN: Final = 3
+"""The descriptor of a child's socket, after input, output and errors."""
+_PR_SET_PDEATHSIG: Final = 1
+_TEXT_CHARS_MAX: Final = 64 * 1024
+_PAGE: Final = os.sysconf("SC_PAGESIZE") if hasattr(os, "sysconf") else 4096
+
+
+class Code(msgspec.Struct, frozen=True):
+    """The user's code, loaded."""
+
+    found: AssetSet
+    io: IoManager
+
+    @property
+    def assets(self) -> Sequence[str]:
+        """The keys of all assets."""
+        return tuple(self.found.assets)
+
+
+def load_code(targets: Sequence[str]) -> Code | words.Broken:
+    """The assets in the user's modules and what reads and writes their tables, or why there is none."""
+    try:
+        return Code(load_assets(targets), tables_of(os.environ))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # user code may raise anything while it is imported
+        cause = error.__cause__ or error
+        text = "".join(traceback.format_exception(cause))
+        return words.Broken(f"{getattr(error, 'message', None) or error}\n{text}"[-_TEXT_CHARS_MAX:])
+
+
+def become_child(descriptors: Sequence[int], parent: int, code: Code | None, targets: Sequence[str]) -> None:
+    """Turn a fork of the nursery into a child, and serve. The descriptors are socket, output and errors."""
+    _die_with(parent)
+    os.setsid()  # a group of its own, so that what it starts can be ended with it
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_IGN if number != signal.SIGCHLD else signal.SIG_DFL)
+    _wire(descriptors)
+    sock = socket.socket(fileno=_OWN)
+    _limit_memory()
+    found = load_code(targets) if code is None else code
+    if isinstance(found, words.Broken):
+        words.send(sock, found)
+        return
+    _Child(sock, found).serve()
+
+
+class _Child:
+    """What runs tasks, and is interrupted."""
+
+    def __init__(self, sock: socket.socket, code: Code) -> None:
+        self._sock = sock
+        self._code = code
+        self._running = False
+        self._cancelled = False
+
+    def serve(self) -> None:
+        signal.signal(signal.SIGTERM, self._interrupt)
+        words.send(self._sock, words.Ready(_resident()))
+        while (received := words.receive(self._sock)) is not None:
+            before = threading.active_count()
+            report = self._run(words.to_child.decode(received).task)
+            _flush()
+            words.send(self._sock, msgspec.structs.replace(report, resident=_resident(), litter=_litter(before)))
+
+    def _run(self, given: Mapping[str, Any]) -> words.Report:
+        self._cancelled = False
+        report = words.Report(outcome="CANCELLED", error={"category": "CANCELLED", "message": "interrupted"})
+        try:
+            self._running = True
+            task = msgspec.convert(given, TaskRun)
+            made = run_task(
+                task,
+                self._code.found,
+                io=self._code.io,
+                log=_write_line,
+                cancelled=lambda: self._cancelled,
+                progress=self._progress,
+            )
+            report = words.Report(
+                outcome=made.outcome, output=made.output, error=made.error, metrics=made.metrics, phase=made.phase
+            )
+            self._running = False
+        except KeyboardInterrupt:
+            pass  # it came between the end of the task and here: the report stands if there is one
+        except BaseException as error:  # noqa: BLE001  # a report that cannot be made is one of our own mistakes
+            text = "".join(traceback.format_exception(error))[-_TEXT_CHARS_MAX:]
+            told = {"category": "INFRASTRUCTURE", "message": f"the worker failed: {error}", "stackTrace": text}
+            report = words.Report(outcome="FAILED", error=told)
+        finally:
+            self._running = False
+        return report
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        first, self._cancelled = not self._cancelled, True
+        if self._running and first:
+            raise KeyboardInterrupt
+        if not self._running:
+            os._exit(0)  # told to end between two tasks
+
+    def _progress(self, percent: int | None, message: str | None) -> None:
+        words.send(self._sock, words.Progress(percent, message))
+
+
+class _Through(io.RawIOBase):
+    """A descriptor that everything written goes to at once and whole."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        written = 0
+        while written < len(view):
+            written += os.write(self._descriptor, view[written:])
+        return written
+
+
+def _wire(descriptors: Sequence[int]) -> None:
+    """Input leads nowhere, output and errors to the supervisor, and nothing else is open but the socket."""
+    sock, output, errors = (os.dup(descriptor) for descriptor in descriptors)  # out of the way of their places
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for place, descriptor in enumerate((nothing, output, errors)):
+        os.dup2(descriptor, place)
+    os.dup2(sock, _OWN, inheritable=False)
+    os.closerange(_OWN + 1, 4096)
+    for name, place in (("stdout", 1), ("stderr", 2)):
+        raw: Any = _Through(place)
+        setattr(sys, name, io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True))
+        setattr(sys, f"__{name}__", getattr(sys, name))
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+
+
+def _write_line(level: str, message: str, fields: Mapping[str, Any]) -> None:
+    """A line of the task's own log, among what it prints."""
+    rest = "".join(f" {name}={value}" for name, value in fields.items())
+    sys.stdout.write(f"{level.upper()} {message}{rest}\n")
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue
+    ctypes.CDLL(None).fflush(None)  # what libraries in C have not written yet
+
+
+def _litter(threads_before: int) -> str:
+    """What the task left running; words for a log."""
+    threads = threading.active_count() - threads_before
+    own = os.getpid()
+    try:
+        children = Path(f"/proc/{own}/task/{own}/children").read_text("ascii").split()
+    except OSError:
+        children = []
+    found = [f"{threads} threads"] * (threads > 0) + [f"{len(children)} processes"] * bool(children)
+    return " and ".join(found)
+
+
+def _resident() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _limit_memory() -> None:
+    import resource  # noqa: PLC0415  # there is none on Windows, where nothing forks either
+
+    bytes_max = int(os.environ.pop(MEMORY_VARIABLE, "0") or 0)
+    if bytes_max:
+        resource.setrlimit(resource.RLIMIT_DATA, (bytes_max, bytes_max))
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when the nursery ends, by whatever hand."""
+    try:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    except (OSError, AttributeError):
+        return
+    if os.getppid() != parent:
+        os._exit(1)
