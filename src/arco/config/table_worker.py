@@ -82,7 +82,9 @@ WORKER_VARIABLES: Final = (
         rule="json or text",
         default="text",
     ),
-    _row("ARCO_FLOW_WORKER_TARGETS", "Modules, packages or files with assets, unless named on the command line.", words),
+    _row(
+        "ARCO_FLOW_WORKER_TARGETS", "Modules, packages or files with assets, unless named on the command line.", words
+    ),
     _row("ARCO_FLOW_WORKER_HOST", "The address to listen on.", default="127.0.0.1"),
     _row(
         "ARCO_FLOW_WORKER_PORT",
@@ -91,7 +93,6 @@ WORKER_VARIABLES: Final = (
         rule="0 to 65535, 0 is any free port",
         default="8090",
     ),
-    _row("PORT", "The port to listen on.", port, rule="0 to 65535, 0 is any free port"),
     _row("ARCO_FLOW_WORKER_ID", "The name in reports; default: made of host and process."),
     _row(
         "ARCO_FLOW_WORKER_SLOTS",

@@ -8,6 +8,7 @@ import msgspec
 from arco.config.gather import Draft, ReadFile, check_names, gather
 from arco.config.kinds import url_parts
 from arco.config.problems import Problems
+from arco.config.table_shared import SHARED
 from arco.config.table_worker import WORKER_VARIABLES
 from arco.config.urls import is_loopback
 from arco.config.variables import WORKER
@@ -50,7 +51,7 @@ SECRET_NAMES = frozenset(variable.name for variable in WORKER_VARIABLES if varia
 def load_worker(environ: Mapping[str, str], read_file: ReadFile | None = None) -> WorkerSettings | Problems:
     """The settings of a worker, or everything that is wrong with them."""
     draft = Draft(WORKER)
-    gather(draft, WORKER_VARIABLES, environ, read_file)
+    gather(draft, (*WORKER_VARIABLES, *(one for one in SHARED if one.name == "PORT")), environ, read_file)
     if draft["ARCO_FLOW_TENANT_ID"] is None and not draft.fails("ARCO_FLOW_TENANT_ID"):
         draft.refuse("ARCO_FLOW_TENANT_ID", "required", "E-REQUIRED")
     check_names(draft, environ, strict=False)

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
+from arco.dispatch.envelope import SECRET_HEADER
 from arco.dispatch.port import (
     TIMER,
     Answer,
@@ -29,7 +30,6 @@ from arco.dispatch.port import (
     Routes,
     Unknown,
 )
-from arco.dispatch.push import SECRET_HEADER
 from arco.domains.orchestration.keys import DEFAULT_QUEUE
 
 TIMEOUT_S: Final = 10.0

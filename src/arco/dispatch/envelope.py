@@ -16,6 +16,15 @@ from arco.core.errors import InvalidInput
 ENVELOPE_BYTES_MAX: Final = 100 * 1024
 """The largest task that Cloud Tasks takes; no queue of ours takes more, so that moving to it changes nothing."""
 
+SECRET_HEADER: Final = "X-Arco-Dispatch-Secret"
+"""What workers recognise dispatches by (7.5)."""
+
+SLOTS_HEADER: Final = "X-Arco-Worker-Slots"
+"""What our workers say with every answer: how many tasks they run at once."""
+
+BUSY_HEADER: Final = "X-Arco-Worker-Busy"
+"""Why our workers answer 503: `full`, `draining`, or `running` (this very dispatch)."""
+
 TIMEOUT_MEMBER: Final = "timeoutSec"
 """The member of the payload that says how long the function may run, in seconds."""
 
@@ -39,7 +48,8 @@ class WorkerDispatchEnvelope(msgspec.Struct, frozen=True, kw_only=True, rename="
     heartbeat_timeout_sec: Annotated[int, msgspec.Meta(ge=0, le=_U32_MAX)] | None = None
     worker_queue: _Text
     callback_base_url: _Text
-    task_token: _Text
+    task_token: str
+    """Empty when a writer left it out; a worker may have one of its own (7.6)."""
     token_expires_at: Annotated[datetime, msgspec.Meta(tz=True)]
     traceparent: _Text | None = None
     payload: dict[str, Any]
@@ -78,6 +88,7 @@ def read_envelope(body: bytes) -> WorkerDispatchEnvelope:
     members = {name: _said(given, names) for name, names in _NAMES.items()}
     found = {name: value for name, value in members.items() if value is not None}
     found.setdefault("taskId", found.get("taskKey"))  # before callback ids there was only the key
+    found.setdefault("taskToken", "")
     found.setdefault("payload", {})
     try:
         return msgspec.convert(found, WorkerDispatchEnvelope)

@@ -19,6 +19,7 @@ import msgspec
 from arco.core.clock import Clock
 from arco.core.entropy import Entropy
 from arco.core.log import Log
+from arco.dispatch.envelope import BUSY_HEADER, SLOTS_HEADER
 from arco.dispatch.lanes import ROOM_MAX, Dock, Lane
 from arco.dispatch.port import (
     DISPATCH,
@@ -32,13 +33,6 @@ from arco.dispatch.port import (
     Refused,
     Routes,
 )
-
-SECRET_HEADER: Final = "x-arco-dispatch-secret"
-SLOTS_HEADER: Final = "x-arco-worker-slots"
-"""What our workers say with every answer: how many tasks they run at once."""
-
-BUSY_HEADER: Final = "x-arco-worker-busy"
-"""Why our workers answer 503: `full`, `draining`, or `running` (this very dispatch)."""
 
 _ANSWER_BYTES_MAX: Final = 64 * 1024
 _RETRY_AFTER_S_MAX: Final = 300

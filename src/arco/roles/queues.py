@@ -13,9 +13,10 @@ from arco.config.settings import AUTH_DEBUG, AUTH_DEVELOPMENT, AUTH_HS256, Setti
 from arco.config.table_dispatch import CLOUD_TASKS, MEMORY
 from arco.config.variables import ALL, API
 from arco.dispatch.cloud_tasks import CloudTasksQueue, CloudTasksSettings
+from arco.dispatch.envelope import SECRET_HEADER
 from arco.dispatch.memory import MemoryQueue
 from arco.dispatch.port import DispatchQueue, Refused, Routes, timer_url
-from arco.dispatch.push import SECRET_HEADER, PushLimits, PushQueue, PushSettings
+from arco.dispatch.push import PushLimits, PushQueue, PushSettings
 from arco.dispatch.tokens import TaskTokens, TokenSettings
 from arco.domains.orchestration.keys import DEFAULT_QUEUE
 from arco.roles.process import Process, derived_secret

@@ -5,7 +5,9 @@ nothing is lost when the process dies. SIGTERM interrupts the task that runs: `c
 `KeyboardInterrupt` is raised in the function, once. A task that leaves threads or processes behind says so.
 """
 
+import contextlib
 import ctypes
+import fcntl
 import io
 import logging
 import os
@@ -80,20 +82,24 @@ class _Child:
     def __init__(self, sock: socket.socket, code: Code) -> None:
         self._sock = sock
         self._code = code
+        self._busy = False
+        """Whether a task was taken whose report is not sent yet."""
         self._running = False
+        """Whether user code may be interrupted."""
         self._cancelled = False
 
     def serve(self) -> None:
         signal.signal(signal.SIGTERM, self._interrupt)
         words.send(self._sock, words.Ready(_resident()))
         while (received := words.receive(self._sock)) is not None:
+            self._busy, self._cancelled = True, False
             before = threading.active_count()
             report = self._run(words.to_child.decode(received).task)
             _flush()
             words.send(self._sock, msgspec.structs.replace(report, resident=_resident(), litter=_litter(before)))
+            self._busy = False
 
     def _run(self, given: Mapping[str, Any]) -> words.Report:
-        self._cancelled = False
         report = words.Report(outcome="CANCELLED", error={"category": "CANCELLED", "message": "interrupted"})
         try:
             self._running = True
@@ -124,8 +130,8 @@ class _Child:
         first, self._cancelled = not self._cancelled, True
         if self._running and first:
             raise KeyboardInterrupt
-        if not self._running:
-            os._exit(0)  # told to end between two tasks
+        if not self._busy:
+            os._exit(0)  # told to end between two tasks; a report on its way is not held up
 
     def _progress(self, percent: int | None, message: str | None) -> None:
         words.send(self._sock, words.Progress(percent, message))
@@ -153,8 +159,12 @@ class _Through(io.RawIOBase):
 
 def _wire(descriptors: Sequence[int]) -> None:
     """Input leads nowhere, output and errors to the supervisor, and nothing else is open but the socket."""
-    sock, output, errors = (os.dup(descriptor) for descriptor in descriptors)  # out of the way of their places
     nothing = os.open(os.devnull, os.O_RDONLY)
+    # First out of the way of each other's places.
+    sock, nothing, output, errors = (
+        fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OWN + 1)
+        for descriptor in (descriptors[0], nothing, *descriptors[1:])
+    )
     for place, descriptor in enumerate((nothing, output, errors)):
         os.dup2(descriptor, place)
     os.dup2(sock, _OWN, inheritable=False)
@@ -185,11 +195,10 @@ def _flush() -> None:
 def _litter(threads_before: int) -> str:
     """What the task left running; words for a log."""
     threads = threading.active_count() - threads_before
-    own = os.getpid()
-    try:
-        children = Path(f"/proc/{own}/task/{own}/children").read_text("ascii").split()
-    except OSError:
-        children = []
+    children = []
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # of a thread that has just ended
+            children += listed.read_text("ascii").split()
     found = [f"{threads} threads"] * (threads > 0) + [f"{len(children)} processes"] * bool(children)
     return " and ".join(found)
 

@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 from typing import Final
 
 from arco.worker import words
@@ -38,7 +39,13 @@ def main(descriptor: int, mode: str, targets: tuple[str, ...]) -> None:
         words.send(control, words.Threaded())
         return
     words.send(control, words.Loaded(tuple(code.assets) if code else ()))
-    _Nursery(control, code, targets).serve()
+    nursery = _Nursery(control, code, targets)
+    try:
+        nursery.serve()
+    except OSError:
+        return  # the supervisor is gone, and takes our children with it as we end
+    finally:
+        nursery.end_all()
 
 
 def _threads() -> int:
@@ -75,7 +82,9 @@ class _Nursery:
                     self._bell.recv(4096)
             self._bury()
             if self._control in readable and not self._obey():
-                break
+                return
+
+    def end_all(self) -> None:
         for child in tuple(self._living):
             _signal(child, signal.SIGKILL, whole=True)
 
@@ -114,7 +123,9 @@ class _Nursery:
                 for mine in (self._control, self._bell, self._wake):
                     mine.close()
                 become_child(descriptors, parent, self._code, self._targets)
-            finally:
+                os._exit(0)
+            except BaseException:  # noqa: BLE001  # a child never becomes a second nursery, whatever happens
+                traceback.print_exc()
                 os._exit(1)
         for descriptor in descriptors:
             os.close(descriptor)

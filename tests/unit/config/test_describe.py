@@ -4,15 +4,18 @@ from arco.config.describe import secret_shown, settings_lines, variables_markdow
 from arco.config.kinds import BadValue
 from arco.config.settings import Settings, load
 from arco.config.table import VARIABLES
-from arco.config.variables import ROLES
+from arco.config.table_worker import WORKER_VARIABLES
+from arco.config.variables import ROLES, WORKER
 
 
 def test_every_variable_is_documented_once():
-    text = variables_markdown()
-    for variable in VARIABLES:
-        assert text.count(f"| `{variable.name}`") == 1
+    for group in (VARIABLES, WORKER_VARIABLES):
+        text = variables_markdown(group)
+        for variable in group:
+            assert text.count(f"| `{variable.name}`") == 1
+            assert f"| `{variable.name}`" in variables_markdown()
         assert variable.doc.endswith(".")
-        assert set(variable.roles) <= set(ROLES)
+        assert set(variable.roles) <= {*ROLES, WORKER}
 
 
 def test_names_are_unique_and_defaults_are_valid():
