@@ -138,6 +138,16 @@ async def a_run(world: World, api: httpx.AsyncClient) -> None:
         assert (await api.get(f"{WORKSPACE}/{path}")).status_code == 200, path
     other = await trigger(api, "raw.events")
     assert (await api.post(f"{WORKSPACE}/runs/{other}/cancel", json={})).status_code == 200
+    log = {"taskKey": "raw.events", "attempt": 1, "stdout": "hello"}
+    assert (await api.post(f"{WORKSPACE}/runs/{run}/logs", json=log)).status_code == 200
+    for path in (f"runs/{run}/logs", "orchestration", "partitions", "assets/raw.events/partitions/summary"):
+        assert (await api.get(f"{WORKSPACE}/{path}")).status_code == 200, path
+    for path, body in (("pause", {"paused": False}), ("limits/db", {"slots": 3})):
+        assert (await api.put(f"{WORKSPACE}/orchestration/{path}", json=body)).status_code == 200, path
+    failed = Attempt(world, api, await trigger(api, "raw.events"), "raw.events")
+    await failed.through("FAILED", error={"category": "DATA_QUALITY", "message": "no"})
+    retried = await api.post(f"{WORKSPACE}/runs/{failed.run_id}/tasks/raw.events/retry")
+    assert (retried.status_code, retried.json()["maxAttempts"]) == (200, 3)
     again = {"mode": "subset", "selection": ["raw.events"]}
     assert (await api.post(f"{WORKSPACE}/runs/{run}/rerun", json=again)).status_code == 201
 

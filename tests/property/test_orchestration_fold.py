@@ -57,6 +57,8 @@ def any_news(rng: random.Random, story: Story, names: list[str]) -> Envelope:
             return story.envelope("DispatchEnqueued", dispatch_id=name, cloud_task_id="d_x")
         case 5 if rng.random() < 0.1:
             return story.envelope("RunCancelRequested", run_id=RUN, requested_by="u")
+        case 6 if task.state == "FAILED":
+            return story.envelope("TaskRetryRequested", run_id=RUN, task_key=task.task_key, requested_by="u")
         case _:
             return story.envelope("TaskFinished", **who, outcome=rng.choice(OUTCOMES))
 

@@ -17,7 +17,7 @@ from arco.domains.orchestration.automation_events import (
 )
 from arco.domains.orchestration.automation_rows import AUTOMATION
 from arco.domains.orchestration.events import EVENT_TYPES, decoded
-from arco.domains.orchestration.fold import attempts, automation, dispatch, runs, settings, timers
+from arco.domains.orchestration.fold import again, attempts, automation, dispatch, runs, settings, timers
 from arco.domains.orchestration.fold.board import Moment
 from arco.domains.orchestration.keys import run_id_of_key
 from arco.domains.orchestration.rows import ALL, ORCHESTRATION
@@ -42,6 +42,7 @@ _FOLDS: Final[dict[type[Any], Callable[[View, Any, Moment], Decision]]] = {
     events.ConcurrencyLimitSet: settings.limit_set,
     events.WorkspacePauseChanged: settings.pause_changed,
     events.DefinitionsDeployed: settings.deployed,
+    events.TaskRetryRequested: again.retried,
     ScheduleDefinitionUpserted: automation.schedule_defined,
     SensorEvaluated: automation.sensor_evaluated,
     BackfillCreated: automation.backfill_created,

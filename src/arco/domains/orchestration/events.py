@@ -237,6 +237,14 @@ class DefinitionsDeployed(_Event, tag="definitions_deployed", frozen=True, kw_on
     deployed_by: str
 
 
+class TaskRetryRequested(_Event, tag="task_retry_requested", frozen=True, kw_only=True):
+    """Somebody wants one more try at a task that failed. (Ours.)"""
+
+    run_id: str
+    task_key: str
+    requested_by: str
+
+
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "RunTriggered": msgspec.json.Decoder(RunTriggered),
     "PlanCreated": msgspec.json.Decoder(PlanCreated),
@@ -254,6 +262,7 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "RunRequested": msgspec.json.Decoder(RunRequested),
     "ConcurrencyLimitSet": msgspec.json.Decoder(ConcurrencyLimitSet),
     "WorkspacePauseChanged": msgspec.json.Decoder(WorkspacePauseChanged),
+    "TaskRetryRequested": msgspec.json.Decoder(TaskRetryRequested),
     "DefinitionsDeployed": msgspec.json.Decoder(DefinitionsDeployed),
     **{name: msgspec.json.Decoder(kind) for name, kind in AUTOMATION_EVENTS.items()},
 }

@@ -5,11 +5,16 @@ import msgspec
 from arco.core.errors import Conflict, InvalidInput, NotFound
 from arco.domains.orchestration.commands.clerk import Clerk, submit
 from arco.domains.orchestration.drafts import unit
-from arco.domains.orchestration.events import ConcurrencyLimitSet, RunCancelRequested, WorkspacePauseChanged
-from arco.domains.orchestration.fold.refusals import RUN_NOT_FOUND
+from arco.domains.orchestration.events import (
+    ConcurrencyLimitSet,
+    RunCancelRequested,
+    TaskRetryRequested,
+    WorkspacePauseChanged,
+)
+from arco.domains.orchestration.fold.refusals import RUN_NOT_FOUND, TASK_NOT_FOUND
 from arco.domains.orchestration.fold.runs import RUN_TERMINAL_CODE
-from arco.domains.orchestration.queries.runs import public_state, the_run
-from arco.domains.orchestration.rows import SLOTS, WORKSPACE, SlotsRow, WorkspaceRow
+from arco.domains.orchestration.queries.runs import public_state, run_detail, the_run
+from arco.domains.orchestration.rows import SLOTS, WORKSPACE, SlotsRow, TaskRow, WorkspaceRow
 
 SLOTS_MAX = 1_000_000
 
@@ -34,6 +39,21 @@ async def cancel(clerk: Clerk, run_id: str, reason: str | None) -> Cancelled:
         raise Conflict(outcome.message)
     state = public_state(await the_run(await clerk.reader.head(), run_id))
     return Cancelled(run_id, state if state == "CANCELLED" else "CANCELLING", clerk.clock.now_ms())
+
+
+async def retry(clerk: Clerk, run_id: str, task_key: str) -> TaskRow:
+    """A failed task, ready for one more attempt in its run. Raises `NotFound`, `Conflict` when it did not fail."""
+    event = TaskRetryRequested(run_id=run_id, task_key=task_key, requested_by=clerk.principal or "api")
+    outcome = await submit(clerk, unit(event))
+    if outcome.status == "rejected":
+        if outcome.code in (RUN_NOT_FOUND, TASK_NOT_FOUND):
+            raise NotFound(outcome.message)
+        raise Conflict(outcome.message)
+    found = await run_detail(await clerk.reader.head(), run_id)
+    task = next((task for task in found.tasks if task.task_key == task_key), None)
+    if task is None:
+        raise NotFound(f"run {run_id} has no task {task_key}")
+    return task
 
 
 async def set_paused(clerk: Clerk, *, paused: bool, reason: str | None) -> WorkspaceRow:

@@ -1,0 +1,68 @@
+"""One more try at a task that failed, and what was skipped because of it."""
+
+from tests.unit.orchestration.story import RUN, Story, accepted, refused
+
+from arco.domains.orchestration.fold import refusals
+from arco.kernel.fold import Decision
+
+DIAMOND = {"n.a": [], "n.b": ["n.a"], "n.c": ["n.a"], "n.d": ["n.b", "n.c"], "n.e": ["n.d"]}
+
+
+def failed_run() -> Story:
+    """`b` has failed for good, so `d` and `e` were skipped; `c` is done."""
+    story = Story()
+    story.run_of(DIAMOND, max_attempts=1)
+    story.through("n.a")
+    story.through("n.c")
+    story.through("n.b", "failed")
+    assert (story.run.state, story.states["n.d"], story.states["n.e"]) == ("FAILED", "SKIPPED", "SKIPPED")
+    return story
+
+
+def retry(story: Story, task: str) -> Decision:
+    return story.tell("TaskRetryRequested", run_id=RUN, task_key=task, requested_by="u")
+
+
+def test_a_retried_task_and_what_waits_behind_it_run_to_the_end() -> None:
+    story = failed_run()
+    accepted(retry(story, "n.b"))
+    assert (story.run.state, story.run.completed_at) == ("RUNNING", None)
+    assert story.states == {
+        "n.a": "SUCCEEDED",
+        "n.b": "READY",
+        "n.c": "SUCCEEDED",
+        "n.d": "BLOCKED",
+        "n.e": "BLOCKED",
+    }
+    assert story.task("n.d").deps_satisfied_count == 1
+    for task, attempt in (("n.b", 2), ("n.d", 1), ("n.e", 1)):
+        story.through(task, attempt=attempt)
+    assert (story.run.state, story.run.tasks_succeeded) == ("SUCCEEDED", 5)
+
+
+def test_what_another_failure_holds_back_stays_skipped() -> None:
+    story = Story()
+    story.run_of({"n.a": [], "n.b": [], "n.c": ["n.a", "n.b"]}, max_attempts=1)
+    story.through("n.a", "failed")
+    story.through("n.b", "failed")
+    accepted(retry(story, "n.a"))
+    assert story.states == {"n.a": "READY", "n.b": "FAILED", "n.c": "SKIPPED"}
+    story.through("n.a", attempt=2)
+    assert story.run.state == "FAILED"
+    accepted(retry(story, "n.b"))
+    assert story.states["n.c"] == "BLOCKED"
+    story.through("n.b", attempt=2)
+    story.through("n.c")
+    assert story.run.state == "SUCCEEDED"
+
+
+def test_only_what_failed_is_retried() -> None:
+    story = failed_run()
+    refused(retry(story, "n.a"), refusals.NOTHING_TO_DO)
+    refused(retry(story, "n.x"), refusals.TASK_NOT_FOUND)
+    refused(
+        story.tell("TaskRetryRequested", run_id="01J00000000000000000000000", task_key="n.a", requested_by="u"),
+        refusals.RUN_NOT_FOUND,
+    )
+    story.tell("TaskRetryRequested", run_id=RUN, task_key="n.b", requested_by="u")
+    refused(retry(story, "n.b"), refusals.NOTHING_TO_DO)
