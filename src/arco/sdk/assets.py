@@ -5,7 +5,7 @@ asset calls its function: tests of a function need nothing else.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, TypedDict, Unpack, cast, overload
@@ -14,6 +14,7 @@ from arco.core.asset_keys import asset_key
 from arco.core.errors import InvalidInput
 from arco.sdk.checks import Check
 from arco.sdk.errors import DefinitionError, meant
+from arco.sdk.io.declared import declared
 from arco.sdk.partitions import Dimension
 from arco.sdk.settings import (
     HEARTBEAT_MIN_S,
@@ -51,6 +52,7 @@ class AssetSettings(TypedDict, total=False):
     resources: Sequence[str] | dict[str, str]
     checks: Sequence[Check]
     io: Io | str
+    schema: Any
     retries: RetryPolicy | int
     timeout: timedelta | int
     heartbeat_timeout: timedelta | int
@@ -76,6 +78,7 @@ class Asset:
     deps: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     io: Io = field(default_factory=Io)
+    schema: Mapping[str, Any] | None = None
     retries: RetryPolicy | None = None
     timeout_seconds: int | None = None
     heartbeat_timeout_seconds: int | None = None
@@ -174,6 +177,7 @@ def _asset(function: Function, settings: AssetSettings, *, file: str, line: int)
         deps=deps,
         checks=_checks(settings.get("checks", ())),
         io=io_of(settings.get("io")),
+        schema=declared(settings.get("schema")),
         retries=retries_of(settings.get("retries")),
         timeout_seconds=_seconds("timeout", settings.get("timeout"), 1, TIMEOUT_MAX_S),
         heartbeat_timeout_seconds=_seconds(

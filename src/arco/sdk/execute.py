@@ -24,6 +24,7 @@ from arco.sdk.errors import (
     meant,
 )
 from arco.sdk.failing import Phase, error_of
+from arco.sdk.io.declared import shaped
 from arco.sdk.io.lineage import Signature, passed_through, signatures_of
 from arco.sdk.io.port import InputFacts, IoManager, OutputFacts, Reading, Staged, Writing
 from arco.sdk.io.values import Output, handed_over, made_of
@@ -189,6 +190,8 @@ class _Attempt:
         found = value if isinstance(value, Output) else Output(value)
         self.context.report(**found.metadata)
         made = made_of(found.value)
+        if made is not None and asset.schema is not None:
+            made = shaped(made, asset.schema, frozenset(one.column for one in asset.partitions))
         said = {column: sorted(sources) for column, sources in found.column_lineage.items()}
         self.lineage = passed_through(self.columns, made) | said
         return made

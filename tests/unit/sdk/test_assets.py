@@ -171,6 +171,9 @@ def a_function(**parameters: Any) -> Callable[..., None]:
         ({"deps": ["default.made"]}, "it reads itself"),
         ({"resources": "db"}, r'write a list, resources=\["db"\]'),
         ({"compute": 5}, "compute: 5 is none"),
+        ({"schema": ["id"]}, "schema: write columns with their types"),
+        ({"schema": {}}, "schema: name at least one column"),
+        ({"schema": {"id": "int"}}, "schema: id has type 'int'; use one of int8"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_place(settings: dict[str, Any], because: str) -> None:

@@ -364,3 +364,95 @@ def test_delta_cuts_its_files_by_the_columns_of_parts(tmp_path: Path) -> None:
     table = DeltaTable(output["outputPath"])
     assert table.version() == output["deltaVersion"]
     assert table.metadata().partition_columns == ["date"]
+
+
+def test_no_rows_and_no_columns_empty_a_table_that_is_known_and_are_refused_for_one_that_is_not(
+    warehouse: WarehouseIo, form: str
+) -> None:
+    rows: list[Any] = [[]]
+    events = a_source(form, rows)
+    report = run(warehouse, events)
+    assert report.error is not None
+    assert report.error["category"] == "USER_CODE"
+    assert "neither rows nor columns" in report.error["message"]
+    rows[0] = [{"id": 1, "name": "x"}]
+    done(run(warehouse, events))
+    rows[0] = []
+    assert done(run(warehouse, events))["rowCount"] == 0
+    assert read(warehouse, events).to_pydict() == {"id": [], "name": []}
+
+
+def test_a_part_without_rows_and_columns_is_an_empty_part(warehouse: WarehouseIo, form: str) -> None:
+    @asset(namespace="raw", io=form, partitions=daily("date"))
+    def events(date: dt.date) -> Iterator[Any]:
+        if date.day == 16:
+            yield [{"id": 1}]
+
+    for day in (15, 16, 17):
+        done(run(warehouse, events, partition=f"date=d:2025-01-{day}"))
+    assert read(warehouse, events).to_pylist() == [{"id": 1, "date": dt.date(2025, 1, 16)}]
+
+
+def test_a_column_without_values_takes_its_type_from_the_first_that_has_one(warehouse: WarehouseIo, form: str) -> None:
+    rows: list[Any] = [None]
+    events = a_source(form, rows, partitions=daily("date"))
+    for day, note in ((15, None), (16, 5), (17, None)):
+        rows[0] = [{"id": day, "note": note}]
+        done(run(warehouse, events, partition=f"date=d:2025-01-{day}"))
+    table = read(warehouse, events).sort_by("id")
+    assert table.column("note").to_pylist() == [None, 5, None]
+    rows[0] = [{"id": 1, "note": None}]
+    whole = a_source(form, rows, name="whole")
+    done(run(warehouse, whole))
+    assert read(warehouse, whole).to_pylist() == [{"id": 1, "note": None}]
+
+
+def test_a_declared_schema_is_what_the_table_has(warehouse: WarehouseIo, form: str) -> None:
+    rows: list[Any] = [[]]
+    declared = {"name": "string", "id": "int32", "price": "decimal(9, 2)", "at": "timestamp"}
+    events = a_source(form, rows, schema=declared)
+    output = done(run(warehouse, events))
+    assert [(one["name"], one["type"]) for one in output["schema"]] == [
+        ("name", "string"),
+        ("id", "int32"),
+        ("price", "decimal128(9, 2)"),
+        ("at", "timestamp[us, tz=UTC]"),
+    ]
+    at = dt.datetime(2025, 1, 15, tzinfo=dt.UTC)
+    rows[0] = pl.DataFrame({"id": [1], "at": [at], "name": ["x"], "price": [1.5]})
+    done(run(warehouse, events))
+    (row,) = read(warehouse, events).to_pylist()
+    assert (list(row), row["id"], str(row["price"]), row["at"]) == (list(declared), 1, "1.50", at)
+    for wrong, because in (
+        ([{"id": 1}], "has no column name, which its schema declares"),
+        (
+            [{"id": 1, "name": "x", "at": at, "price": 1, "more": 1}],
+            "has a column more, which its schema does not declare",
+        ),
+        ([{"id": "many", "name": "x", "at": at, "price": 1}], "column id is declared int32: Failed to parse"),
+    ):
+        rows[0] = wrong
+        report = run(warehouse, events)
+        assert report.error is not None
+        assert because in report.error["message"]
+        assert report.error["retryable"] is False
+
+
+def test_frames_make_plain_types(tmp_path: Path) -> None:
+    io = WarehouseIo(str(tmp_path))
+    naive = dt.datetime(2025, 1, 1)  # noqa: DTZ001  # times without a zone are common
+    category = pl.Series(["q"], dtype=pl.Categorical)
+    frame = pl.DataFrame({"s": ["a"], "l": [["x"]], "c": category, "r": [{"a": "b"}], "t": [naive]})
+    plain = ["string", "list<element: string>", "string", "struct<a: string>", "timestamp[us]"]
+    for made in (frame, frame.to_pandas()):
+        output = done(run(io, a_source("delta", [made])))
+        assert [one["type"] for one in output["schema"]] == plain
+        assert read(io, a_source("delta", [made])).to_pylist() == frame.to_dicts()
+
+
+def test_a_type_that_delta_does_not_have_is_named(tmp_path: Path) -> None:
+    io = WarehouseIo(str(tmp_path))
+    report = run(io, a_source("delta", [pl.DataFrame({"d": [dt.timedelta(1)]})]))
+    assert report.error is not None
+    assert report.error["message"] == "column d is duration[us], which Delta has no type for"
+    done(run(io, a_source("parquet", [pl.DataFrame({"d": [dt.timedelta(1)]})], name="other")))

@@ -26,6 +26,8 @@ def write_delta(
     from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake  # noqa: PLC0415  # slow to import
 
     asset = writing.asset
+    fit = fit.without_nulls() if asset.partitions else fit.with_texts_for_nulls()
+    _check_types(fit.schema)
     # Created empty and on its own: a first part that brought the table along would replace what a neighbour just wrote.
     DeltaTable.create(
         place.url,
@@ -38,7 +40,7 @@ def write_delta(
     present = _schema(DeltaTable(place.url, storage_options=options))
     whole = not asset.partitions
     target = fit if whole else fit.conformed(present)
-    if target.schema != fit.schema:
+    if not target.schema.equals(fit.schema):
         # Looked at before the commit begins: what goes wrong within comes out as a sentence of the engine's.
         target.checked(staged)
     batches = (target.batch(batch) for batch in staged.batches())
@@ -55,6 +57,15 @@ def write_delta(
     )
     table = DeltaTable(place.url, storage_options=options)
     return _version_of(table, version), _schema(table)
+
+
+def known_schema(place: Place, *, options: dict[str, str]) -> Any:
+    """The columns of the table, as `pyarrow.Schema`; None when there is none."""
+    from deltalake import DeltaTable  # noqa: PLC0415  # slow to import
+
+    if not DeltaTable.is_deltatable(place.url, options):
+        return None
+    return _schema(DeltaTable(place.url, storage_options=options))
 
 
 def delta_source(
@@ -152,6 +163,14 @@ def _scalar(moment: datetime, kind: Any) -> Any:
     if pa.types.is_date(kind):
         return pa.scalar(moment.date(), kind)
     return pa.scalar(moment if kind.tz else moment.replace(tzinfo=None), kind)
+
+
+def _check_types(schema: Any) -> None:
+    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
+
+    for field in schema:
+        if pa.types.is_duration(field.type) or pa.types.is_time(field.type) or pa.types.is_interval(field.type):
+            raise TaskFailed(f"column {field.name} is {field.type}, which Delta has no type for", retryable=False)
 
 
 def _cut(writing: Writing, fit: Fitted) -> list[str]:

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from arco.sdk.errors import ConfigurationFailed
 from arco.sdk.io.parts import Fitted
@@ -28,6 +28,17 @@ def write_parquet(place: Place, writing: Writing, staged: Staged, *, fit: Fitted
                 writer.write_batch(fit.batch(batch).cast(schema))
         place.put(file, path, attempt=writing.task.attempt_id)
         return path, file.stat().st_size
+
+
+def known_columns(place: Place, partition: Partition) -> Any:
+    """The columns of the file that a publication would replace, as `pyarrow.Schema`; None when there is none."""
+    import pyarrow.parquet as pq  # noqa: PLC0415  # only a task that made a table needs it
+
+    try:
+        schema = pq.read_schema(place.data_path(partition), filesystem=None if place.local else place.files)
+    except FileNotFoundError:
+        return None
+    return schema.remove_metadata()
 
 
 def parquet_source(place: Place, partitions: Sequence[Partition]) -> Source:

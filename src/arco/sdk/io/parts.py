@@ -36,10 +36,25 @@ class Fitted(msgspec.Struct, frozen=True):
         """A batch with all columns, in the types of the table. Raises `TaskFailed` for a value that has none there."""
         import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
 
-        columns = [_cast(batch.column(name), self.schema.field(name)) for name in batch.schema.names]
+        kept = [name for name in batch.schema.names if name in self.schema.names]
+        columns = [_cast(batch.column(name), self.schema.field(name)) for name in kept]
         for name, value in self.added.items():
             columns.append(pa.repeat(pa.scalar(value, self.schema.field(name).type), batch.num_rows))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def without_nulls(self) -> "Fitted":
+        """The same without columns that have no value and therefore no type: whoever has one adds the column."""
+        import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
+
+        fields = [field for field in self.schema if not pa.types.is_null(field.type)]
+        return msgspec.structs.replace(self, schema=pa.schema(fields))
+
+    def with_texts_for_nulls(self) -> "Fitted":
+        """The same with texts where a column has no value and therefore no type."""
+        import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
+
+        fields = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in self.schema]
+        return msgspec.structs.replace(self, schema=pa.schema(fields))
 
     def conformed(self, table: Any) -> "Fitted":
         """The same in the types that the table has for the columns it knows."""

@@ -96,9 +96,9 @@ def _table(value: Any) -> Any:
     if library == "polars" and hasattr(value, "collect"):
         value = value.collect()
     if library == "polars" and hasattr(value, "to_arrow"):
-        return _without_large_types(value.to_arrow())
+        return _usual(value.to_arrow())
     if library == "pandas" and type(value).__name__ == "DataFrame":
-        return pa.Table.from_pandas(value, preserve_index=False).replace_schema_metadata(None)
+        return _usual(pa.Table.from_pandas(value, preserve_index=False))
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):
         return pa.Table.from_pylist(value)
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
@@ -110,21 +110,32 @@ def _table(value: Any) -> Any:
     )
 
 
-def _without_large_types(table: Any) -> Any:
-    """Frames make 64-bit texts and lists; readers elsewhere expect the usual ones, and few tables need the others."""
+def _usual(table: Any) -> Any:
+    """Frames make 64-bit texts, views and categories; readers elsewhere expect plain ones, few tables need others."""
     import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
 
-    usual = {
-        pa.large_string(): pa.string(),
-        pa.string_view(): pa.string(),
-        pa.large_binary(): pa.binary(),
-        pa.binary_view(): pa.binary(),
-    }
-    fields = [field.with_type(usual.get(field.type, field.type)) for field in table.schema]
+    fields = [pa.field(field.name, _usual_type(field.type), field.nullable) for field in table.schema]
     try:
         return table.cast(pa.schema(fields))
-    except pa.ArrowInvalid:
-        return table  # more than 2 GiB of text in one piece: it stays as it is
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return table.replace_schema_metadata(None)  # more than 2 GiB of text in one piece: it stays as it is
+
+
+def _usual_type(kind: Any) -> Any:
+    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
+
+    types = pa.types
+    if types.is_large_string(kind) or types.is_string_view(kind):
+        return pa.string()
+    if types.is_large_binary(kind) or types.is_binary_view(kind):
+        return pa.binary()
+    if types.is_dictionary(kind):
+        return _usual_type(kind.value_type)
+    if types.is_large_list(kind) or types.is_list(kind):
+        return pa.list_(_usual_type(kind.value_type))
+    if types.is_struct(kind):
+        return pa.struct([pa.field(one.name, _usual_type(one.type), one.nullable) for one in kind])
+    return kind
 
 
 def _reader(values: Iterator[Any]) -> Any:
@@ -132,9 +143,7 @@ def _reader(values: Iterator[Any]) -> Any:
     import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
 
     first = next(values, None)
-    if first is None:
-        return None
-    head = _table(first)
+    head = pa.table({}) if first is None else _table(first)
 
     def batches() -> Iterator[Any]:
         yield from head.to_batches(max_chunksize=_BATCH_ROWS)

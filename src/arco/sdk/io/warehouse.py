@@ -11,11 +11,11 @@ from typing import Any
 from arco.core.clock import Clock, SystemClock
 from arco.core.errors import InvalidInput
 from arco.core.instant import stored_text
-from arco.sdk.errors import ConfigurationFailed
-from arco.sdk.io.delta import delta_source, write_delta
+from arco.sdk.errors import ConfigurationFailed, TaskFailed
+from arco.sdk.io.delta import delta_source, known_schema, write_delta
 from arco.sdk.io.extent import extent_of
 from arco.sdk.io.memory import columns_of
-from arco.sdk.io.parquet import parquet_source, write_parquet
+from arco.sdk.io.parquet import known_columns, parquet_source, write_parquet
 from arco.sdk.io.parts import Fitted, fitted
 from arco.sdk.io.places import Place
 from arco.sdk.io.port import (
@@ -85,6 +85,8 @@ class WarehouseIo:
         place = Place(self.root, writing.asset.key, self._options)
         checked_shape(place, writing)
         check_not_overtaken(place, writing)
+        if not staged.column_names:
+            staged = self._empty(place, writing)
         fit = fitted(writing, staged.schema)
         fit.checked(staged)
         facts = self._published(place, writing, staged, fit)
@@ -103,6 +105,20 @@ class WarehouseIo:
             return parquet_source(place, chosen)
         parts = chosen if reading.asset.partitions else None
         return delta_source(place, reading.asset.partitions, parts, options=self._delta_options)
+
+    def _empty(self, place: Place, writing: Writing) -> Staged:
+        """No rows, in the columns that the table has already. Raises `TaskFailed` when nobody knows any."""
+        if writing.asset.io.format == "parquet":
+            schema = known_columns(place, writing.partition)
+        else:
+            schema = known_schema(place, options=self._delta_options)
+        if schema is None and not writing.partition:
+            raise TaskFailed(
+                "the function returned neither rows nor columns; return a table with columns, or declare them: "
+                '@asset(schema={"id": "int64"})',
+                retryable=False,
+            )
+        return staged_of((schema or _no_columns()).empty_table())
 
     def _published(self, place: Place, writing: Writing, staged: Staged, fit: Fitted) -> OutputFacts:
         version = writing.task.materialization_id
@@ -164,6 +180,12 @@ class WarehouseIo:
                 facts=facts,
             )
         )
+
+
+def _no_columns() -> Any:
+    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
+
+    return pa.schema([])
 
 
 def _chosen(place: Place, reading: Reading) -> list[Partition]:
