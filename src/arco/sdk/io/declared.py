@@ -1,7 +1,7 @@
 """Declared columns: what a result must have, in order, whatever rows a run happens to make.
 
 Types have short names: `bool`, `int8` to `int64`, `uint8` to `uint64`, `float32`, `float64`, `string`, `binary`,
-`date`, `time`, `timestamp` (microseconds, UTC), `timestamp_ntz` (without a zone), `decimal(p, s)`; any `pyarrow.DataType`
+`date`, `time`, `timestamp` (microseconds, UTC), `timestamp_ntz` (without a zone), `decimal(p, s)`. A `pyarrow.DataType`
 is a type too.
 """
 
