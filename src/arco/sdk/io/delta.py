@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from arco.core.partitions import Value
-from arco.sdk.errors import ConfigurationFailed, TaskFailed
+from arco.sdk.errors import TaskFailed
 from arco.sdk.io.parts import Fitted
 from arco.sdk.io.places import Place
 from arco.sdk.io.port import Staged, Writing
@@ -18,69 +18,65 @@ _COMMITS_LOOKED_AT: Final = 50
 """Commits since ours when we look for its number: as many parts may end at the same moment."""
 
 
-def write_delta(
-    place: Place, writing: Writing, staged: Staged, *, fit: Fitted, version: str, options: dict[str, str]
-) -> tuple[int, Any]:
-    """Make a result the table, or its part of it. Returns the commit's version and the table's Arrow schema."""
+def delta_table(place: Place, *, options: dict[str, str]) -> Any:
+    """The table as `DeltaTable`; None when there is none. Reading its log is what opening costs: do it once."""
+    from deltalake import DeltaTable  # noqa: PLC0415  # slow to import
+    from deltalake.exceptions import TableNotFoundError  # noqa: PLC0415  # slow to import
+
+    try:
+        return DeltaTable(place.url, storage_options=options)
+    except TableNotFoundError:
+        return None
+
+
+def known_schema(table: Any) -> Any:
+    """The columns of a table, as `pyarrow.Schema`."""
     import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-    from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake  # noqa: PLC0415  # slow to import
+
+    return pa.schema(table.schema().to_arrow())
+
+
+def write_delta(
+    place: Place, writing: Writing, staged: Staged, *, fit: Fitted, table: Any, options: dict[str, str]
+) -> tuple[int, Any]:
+    """Make a result the table (None when there is none yet), or its part of it.
+
+    Returns the commit's version, and the table as it is then.
+    """
+    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
+    from deltalake import CommitProperties, WriterProperties, write_deltalake  # noqa: PLC0415  # slow to import
 
     asset = writing.asset
-    fit = fit.without_nulls() if asset.partitions else fit.with_texts_for_nulls()
-    _check_types(fit.schema)
-    # Created empty and on its own: a first part that brought the table along would replace what a neighbour just wrote.
-    DeltaTable.create(
-        place.url,
-        schema=fit.schema,
-        mode="ignore",
-        partition_by=_cut(writing, fit),
-        name=asset.key,
-        storage_options=options,
-    )
-    present = _schema(DeltaTable(place.url, storage_options=options))
     whole = not asset.partitions
-    target = fit if whole else fit.conformed(present)
+    fit = fit.with_texts_for_nulls() if whole else fit.without_nulls()
+    _check_types(fit.schema)
+    if table is None:
+        table = _created(place, writing, fit, options)
+    target = fit if whole else fit.conformed(known_schema(table))
     if not target.schema.equals(fit.schema):
         # Looked at before the commit begins: what goes wrong within comes out as a sentence of the engine's.
         target.checked(staged)
     batches = (target.batch(batch) for batch in staged.batches())
+    told = {COMMIT_KEY: writing.task.materialization_id, "arco.runId": writing.task.run_id}
     write_deltalake(
-        place.url,
+        table,
         pa.RecordBatchReader.from_batches(target.schema, batches),
         mode="overwrite",
         schema_mode="overwrite" if whole else "merge",
         partition_by=_cut(writing, fit) if whole else None,
         predicate=None if whole else predicate_of(asset.partitions, writing.partition, target.schema),
-        storage_options=options,
         writer_properties=WriterProperties(compression=_codec(asset.io.compression)),
-        commit_properties=CommitProperties(custom_metadata={COMMIT_KEY: version, "arco.runId": writing.task.run_id}),
+        commit_properties=CommitProperties(custom_metadata=told),
     )
-    table = DeltaTable(place.url, storage_options=options)
-    return _version_of(table, version), _schema(table)
-
-
-def known_schema(place: Place, *, options: dict[str, str]) -> Any:
-    """The columns of the table, as `pyarrow.Schema`; None when there is none."""
-    from deltalake import DeltaTable  # noqa: PLC0415  # slow to import
-
-    if not DeltaTable.is_deltatable(place.url, options):
-        return None
-    return _schema(DeltaTable(place.url, storage_options=options))
+    return _version_of(table, writing.task.materialization_id), table
 
 
 def delta_source(
-    place: Place, asset_partitions: Sequence[Dimension], chosen: Sequence[Partition] | None, *, options: dict[str, str]
+    place: Place, table: Any, dimensions: Sequence[Dimension], chosen: Sequence[Partition] | None
 ) -> Source:
-    """The rows of these parts, of all when None is said. Raises `ConfigurationFailed` when there is no table."""
-    from deltalake import DeltaTable  # noqa: PLC0415  # slow to import
-    from deltalake.exceptions import TableNotFoundError  # noqa: PLC0415  # slow to import
-
-    try:
-        table = DeltaTable(place.url, storage_options=options)
-    except TableNotFoundError:
-        raise ConfigurationFailed(f"there is no Delta table at {place.url}: make it first") from None
+    """The rows of these parts of a table, of all when None is said."""
     dataset = table.to_pyarrow_dataset()
-    wanted = None if chosen is None else _filter(asset_partitions, chosen, dataset.schema)
+    wanted = None if chosen is None else _filter(dimensions, chosen, dataset.schema)
     return Source(
         dataset=dataset,
         filter=wanted,
@@ -90,6 +86,20 @@ def delta_source(
         version=str(table.version()),
         byte_size=_bytes(table, dataset, wanted),
         local=place.local,
+    )
+
+
+def _created(place: Place, writing: Writing, fit: Fitted, options: dict[str, str]) -> Any:
+    """The table, created empty and on its own: a first part that brought it along would replace a neighbour's."""
+    from deltalake import DeltaTable  # noqa: PLC0415  # slow to import
+
+    return DeltaTable.create(
+        place.url,
+        schema=fit.schema,
+        mode="ignore",
+        partition_by=_cut(writing, fit),
+        name=writing.asset.key,
+        storage_options=options,
     )
 
 
@@ -192,17 +202,12 @@ def _is_date(fit: Fitted, column: str) -> bool:
     return bool(pa.types.is_date32(fit.schema.field(column).type))
 
 
-def _schema(table: Any) -> Any:
-    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
-    return pa.schema(table.schema().to_arrow())
-
-
 def _version_of(table: Any, materialization: str) -> int:
-    """The version our commit got; others may have followed."""
-    for commit in table.history(_COMMITS_LOOKED_AT):
-        if commit.get(COMMIT_KEY) == materialization:
-            return int(commit["version"])
+    """The version our commit got: the one the table is at, or others have followed already."""
+    for looked_at in (1, _COMMITS_LOOKED_AT):
+        for commit in table.history(looked_at):
+            if commit.get(COMMIT_KEY) == materialization:
+                return int(commit["version"])
     return int(table.version())
 
 

@@ -12,7 +12,7 @@ from arco.core.clock import Clock, SystemClock
 from arco.core.errors import InvalidInput
 from arco.core.instant import stored_text
 from arco.sdk.errors import ConfigurationFailed, TaskFailed
-from arco.sdk.io.delta import delta_source, known_schema, write_delta
+from arco.sdk.io.delta import delta_source, delta_table, known_schema, write_delta
 from arco.sdk.io.extent import extent_of
 from arco.sdk.io.memory import columns_of
 from arco.sdk.io.parquet import known_columns, parquet_source, write_parquet
@@ -85,11 +85,15 @@ class WarehouseIo:
         place = Place(self.root, writing.asset.key, self._options)
         checked_shape(place, writing)
         check_not_overtaken(place, writing)
+        table = delta_table(place, options=self._delta_options) if writing.asset.io.format == "delta" else None
         if not staged.column_names:
-            staged = self._empty(place, writing)
+            staged = _empty(place, writing, table)
         fit = fitted(writing, staged.schema)
         fit.checked(staged)
-        facts = self._published(place, writing, staged, fit)
+        if writing.asset.io.format == "delta":
+            facts = self._delta(place, writing, staged, fit=fit, table=table)
+        else:
+            facts = self._parquet(place, writing, staged, fit=fit)
         self._keep(place, writing, facts)
         self._register(place, writing, facts)
         return facts
@@ -103,51 +107,37 @@ class WarehouseIo:
     def _source(self, place: Place, reading: Reading, chosen: list[Partition]) -> Source:
         if reading.asset.io.format == "parquet":
             return parquet_source(place, chosen)
-        parts = chosen if reading.asset.partitions else None
-        return delta_source(place, reading.asset.partitions, parts, options=self._delta_options)
+        table = delta_table(place, options=self._delta_options)
+        if table is None:
+            raise ConfigurationFailed(f"there is no Delta table at {place.url}: make it again")
+        return delta_source(place, table, reading.asset.partitions, chosen if reading.asset.partitions else None)
 
-    def _empty(self, place: Place, writing: Writing) -> Staged:
-        """No rows, in the columns that the table has already. Raises `TaskFailed` when nobody knows any."""
-        if writing.asset.io.format == "parquet":
-            schema = known_columns(place, writing.partition)
-        else:
-            schema = known_schema(place, options=self._delta_options)
-        if schema is None and not writing.partition:
-            raise TaskFailed(
-                "the function returned neither rows nor columns; return a table with columns, or declare them: "
-                '@asset(schema={"id": "int64"})',
-                retryable=False,
-            )
-        return staged_of((schema or _no_columns()).empty_table())
-
-    def _published(self, place: Place, writing: Writing, staged: Staged, fit: Fitted) -> OutputFacts:
-        version = writing.task.materialization_id
-        partition = writing.partition.key or None
-        if writing.asset.io.format == "parquet":
-            path, size = write_parquet(place, writing, staged, fit=fit, version=version)
-            return OutputFacts(
-                row_count=staged.row_count,
-                byte_size=size,
-                output_path=place.url_of(path),
-                published_at=stored_text(self._clock.now_ms()),
-                format="parquet",
-                partition=partition,
-                schema=columns_of(fit.schema),
-            )
-        number, schema = write_delta(place, writing, staged, fit=fit, version=version, options=self._delta_options)
-        parts = [writing.partition] if partition else None
-        source = delta_source(place, writing.asset.partitions, parts, options=self._delta_options)
+    def _parquet(self, place: Place, writing: Writing, staged: Staged, *, fit: Fitted) -> OutputFacts:
+        path, size = write_parquet(place, writing, staged, fit=fit, version=writing.task.materialization_id)
         return OutputFacts(
             row_count=staged.row_count,
-            byte_size=source.byte_size,
+            byte_size=size,
+            output_path=place.url_of(path),
+            published_at=stored_text(self._clock.now_ms()),
+            format="parquet",
+            partition=writing.partition.key or None,
+            schema=columns_of(fit.schema),
+        )
+
+    def _delta(self, place: Place, writing: Writing, staged: Staged, *, fit: Fitted, table: Any) -> OutputFacts:
+        number, table = write_delta(place, writing, staged, fit=fit, table=table, options=self._delta_options)
+        parts = [writing.partition] if writing.partition else None
+        return OutputFacts(
+            row_count=staged.row_count,
+            byte_size=delta_source(place, table, writing.asset.partitions, parts).byte_size,
             output_path=place.url,
             delta_table=writing.asset.name,
             delta_version=number,
-            delta_partition=partition,
+            delta_partition=writing.partition.key or None,
             published_at=stored_text(self._clock.now_ms()),
             format="delta",
-            partition=partition,
-            schema=columns_of(schema),
+            partition=writing.partition.key or None,
+            schema=columns_of(known_schema(table)),
         )
 
     def _keep(self, place: Place, writing: Writing, facts: OutputFacts) -> None:
@@ -180,6 +170,21 @@ class WarehouseIo:
                 facts=facts,
             )
         )
+
+
+def _empty(place: Place, writing: Writing, table: Any) -> Staged:
+    """No rows, in the columns that the table has already. Raises `TaskFailed` when nobody knows any."""
+    if writing.asset.io.format == "parquet":
+        schema = known_columns(place, writing.partition)
+    else:
+        schema = None if table is None else known_schema(table)
+    if schema is None and not writing.partition:
+        raise TaskFailed(
+            "the function returned neither rows nor columns; return a table with columns, or declare them: "
+            '@asset(schema={"id": "int64"})',
+            retryable=False,
+        )
+    return staged_of((schema or _no_columns()).empty_table())
 
 
 def _no_columns() -> Any:
