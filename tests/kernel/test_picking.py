@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from arco.kernel.chain import CATALOG_CHAIN, Chain
 from arco.kernel.codec import PARQUET, encode_parquet, table_of
 from arco.kernel.loader import Loader
 from arco.kernel.reader import ChainReader
+from arco.kernel.reading import Range, Sieve
 from arco.kernel.records import all_specs
 from arco.kernel.segments import Columns
 from arco.kernel.spec import Row, TableSpec
@@ -78,6 +80,38 @@ def test_what_is_bulky_is_decoded_for_who_asks_for_it_and_for_nobody_else() -> N
     asyncio.run(story())
 
 
+@pytest.mark.usefixtures("small_nodes")
+def test_where_little_passes_only_the_segments_of_what_does_have_all_their_fields_decoded() -> None:
+    async def story() -> None:
+        machine = await a_machine(random.Random(1), Model(), unmerged=0)
+        counting = Counting()
+        snapshot: Any = await reader_of(machine, counting).head()
+        between = Range(("x",), ("z",))
+
+        async def passed(names: set[str], *, rare: bool) -> list[Any]:
+            def keep(found: list[str]) -> list[int]:
+                return [index for index, name in enumerate(found) if name in names]
+
+            return (await snapshot.sift(PAIRS, between, Sieve(("name",), keep, rare), most=10_000)).rows
+
+        assert await passed(set(), rare=True) == []
+        assert counting.whole == 0
+        assert counting.lean > 10
+        rows = await snapshot.scan(PAIRS, prefix=("y",), limit=1)
+        assert await passed({rows[0].name}, rare=True) == [
+            row for row in await passed({rows[0].name}, rare=False) if row.name == rows[0].name
+        ]
+        segments = counting.lean
+        fresh = Counting()
+        snapshot = await reader_of(machine, fresh).head()
+        assert rows[0] in await passed({rows[0].name}, rare=True)
+        assert fresh.lean == segments
+        assert 0 < fresh.whole <= 2
+        await machine.compactor.stop()
+
+    asyncio.run(story())
+
+
 def reader_of(machine: Machine, codec: Any) -> ChainReader:
     loader = Loader(machine.store, ScopedCache(ObjectCache(64 << 20), "t/"), all_specs([PairDomain()]), codec=codec)
     return ChainReader(Chain(machine.store, CATALOG_CHAIN), loader, clock=machine.clock, grace_ms=machine.grace_ms)
@@ -93,9 +127,9 @@ class Counting:
         self.whole += spec is PAIRS
         return PARQUET.decode(spec, body)
 
-    def decode_lean(self, spec: TableSpec[Any], body: bytes) -> Columns:
+    def decode_some(self, spec: TableSpec[Any], body: bytes, fields: Sequence[str]) -> Columns:
         self.lean += spec is PAIRS
-        return PARQUET.decode_lean(spec, body)
+        return PARQUET.decode_some(spec, body, fields)
 
 
 class Wider(Row, frozen=True, kw_only=True):
@@ -111,11 +145,11 @@ class Wider(Row, frozen=True, kw_only=True):
 def test_a_segment_of_an_older_release_lacks_what_is_new_and_one_that_is_no_segment_is_refused() -> None:
     wider = TableSpec("pairs", Wider, key=("group", "name"), domain="catalog", bulky=frozenset({"value"}))
     body = encode_parquet(table_of(PAIRS, [PairRow(group="g", name="n", value="v", writes=3)]))
-    lean = PARQUET.decode_lean(wider, body)
+    lean = PARQUET.decode_some(wider, body, wider.lean)
     assert [lean.values(field, 0, 1) for field in ("group", "name", "writes", "colour")] == [["g"], ["n"], [3], [None]]
     assert lean.size_bytes < PARQUET.decode(wider, body).size_bytes
     other = pa.BufferOutputStream()
     pa.parquet.write_table(pa.table({"group": ["g"]}), other)
     for wrong in (body[:-5], b"", other.getvalue().to_pybytes()):
         with pytest.raises(CorruptData):
-            PARQUET.decode_lean(wider, wrong)
+            PARQUET.decode_some(wider, wrong, wider.lean)

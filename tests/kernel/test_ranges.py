@@ -55,11 +55,11 @@ def small_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(merge_module, name, size)
 
 
-async def sifted(snapshot: Any, low: Any, high: Any, most: int) -> list[Any]:
+async def sifted(snapshot: Any, low: Any, high: Any, most: int, *, rare: bool = False) -> list[Any]:
     """All pages of a sifted range; none looks at much more than it may."""
     rows: list[Any] = []
     while True:
-        page = await snapshot.sift(PAIRS, Range(low, high), Sieve(("name", "value"), lucky), most=most)
+        page = await snapshot.sift(PAIRS, Range(low, high), Sieve(("name", "value"), lucky, rare), most=most)
         rows += page.rows
         if page.reached is None:
             return rows
@@ -77,7 +77,7 @@ def test_a_sifted_range_is_what_passes_of_it_whatever_the_size_of_a_page(seed: i
             snapshot: Any = await machine.reader(cold=rng.random() < 0.5).head()
             assert snapshot.state.tree("pairs").level > 0
             low, high = sorted([(rng.choice("wxyz"), f"n{rng.randrange(400):03d}"), (rng.choice("xyz{"),)])
-            found = await sifted(snapshot, low, high, rng.choice([1, 7, 50, 1_000]))
+            found = await sifted(snapshot, low, high, rng.choice([1, 7, 50, 1_000]), rare=rng.random() < 0.5)
             expected = sorted(key for key in model if low <= key < high and is_lucky(key[1], model[key]))
             assert [(row.group, row.name) for row in found] == expected
             assert all(row.value == model[row.group, row.name] for row in found)

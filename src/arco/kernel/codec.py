@@ -101,9 +101,9 @@ def decode_parquet_keys(spec: TableSpec[Any], body: bytes) -> "SegmentKeys":
     return SegmentKeys([_flat(table.column(part)) for part in spec.key], table.num_rows)
 
 
-def decode_parquet_lean(spec: TableSpec[Any], body: bytes) -> "SegmentColumns":
-    """A segment without its bulky fields. Raises `CorruptData`."""
-    schema = pa.schema([field for field in arrow_schema(spec) if field.name not in spec.bulky])
+def decode_parquet_some(spec: TableSpec[Any], body: bytes, fields: Sequence[str]) -> "SegmentColumns":
+    """Some fields of a segment: what that costs grows with their number. Raises `CorruptData`."""
+    schema = pa.schema([field for field in arrow_schema(spec) if field.name in fields])
     try:
         table = pq.ParquetFile(pa.BufferReader(body)).read(columns=schema.names, use_threads=False)
     except (pa.ArrowException, OSError) as error:
@@ -197,14 +197,15 @@ class SegmentKeys:
 
 
 class SegmentColumns(SegmentKeys):
-    """Some columns of a decoded segment, its keys among them."""
+    """Some columns of a segment, searched by key only when the whole key is among them."""
 
     __slots__ = ("_columns_by_name",)
 
     def __init__(self, spec: TableSpec[Any], table: pa.Table) -> None:
         names = table.column_names
         self._columns_by_name = {name: _flat(column) for name, column in zip(names, table.columns, strict=True)}
-        super().__init__([self._columns_by_name[part] for part in spec.key], table.num_rows)
+        keys = [self._columns_by_name[part] for part in spec.key if part in self._columns_by_name]
+        super().__init__(keys, table.num_rows)
 
     @property
     def size_bytes(self) -> int:
@@ -348,8 +349,8 @@ class _Parquet:
     def decode_keys(self, spec: TableSpec[Any], body: bytes) -> Keys:
         return decode_parquet_keys(spec, body)
 
-    def decode_lean(self, spec: TableSpec[Any], body: bytes) -> Columns:
-        return decode_parquet_lean(spec, body)
+    def decode_some(self, spec: TableSpec[Any], body: bytes, fields: Sequence[str]) -> Columns:
+        return decode_parquet_some(spec, body, fields)
 
 
 PARQUET: Final[SegmentCodec] = _Parquet()

@@ -18,7 +18,7 @@ from arco.kernel.layers import LAYER_ROW_BYTES, Layer, decode_layer
 from arco.kernel.manifest import Manifest, Page, Ref, decode_page
 from arco.kernel.segments import Columns, Keys, Segment, SegmentCodec
 from arco.kernel.spec import RowKey, TableSpec
-from arco.kernel.state import KEYS_SUFFIX, LEAN_SUFFIX, ROWS_SUFFIX, ChainState, Loaded, Missing
+from arco.kernel.state import KEYS_SUFFIX, ROWS_SUFFIX, ChainState, Loaded, Missing, path_of_some
 from arco.storage.port import ObjectStore
 
 T = TypeVar("T")
@@ -32,16 +32,16 @@ _WARM_SEGMENTS_MAX = 4
 
 
 class _Wish:
-    """What is wanted of one object: its rows, those without their bulky fields, or only whether some keys are in it."""
+    """What is wanted of one object: its rows, some fields of them, or only whether some keys are in it."""
 
-    __slots__ = ("keys", "lean", "pages", "ref", "rows", "spec")
+    __slots__ = ("keys", "pages", "ref", "rows", "some", "spec")
 
     def __init__(self, spec: TableSpec[Any], ref: Ref, pages: bool) -> None:
         self.spec = spec
         self.ref = ref
         self.pages = pages
         self.rows = False
-        self.lean = False
+        self.some: tuple[str, ...] = ()
         self.keys: set[RowKey] = set()
 
 
@@ -83,8 +83,8 @@ class Loader:
             for ref in miss.refs:
                 wish = wishes.setdefault(ref.path, _Wish(miss.spec, ref, miss.pages))
                 wish.keys.add(miss.key)
-                wish.rows = wish.rows or not (miss.point or miss.lean)
-                wish.lean = wish.lean or miss.lean
+                wish.rows = wish.rows or not (miss.point or miss.some)
+                wish.some = wish.some or miss.some
         if len(wishes) == 1:
             (wish,) = wishes.values()
             state.loaded.hold(*await self._granted(wish, state.loaded))
@@ -99,8 +99,8 @@ class Loader:
             return path, await self.page(wish.ref)
         if wish.rows or self.cache.get(path) is not None:
             return path, await self.segment(wish.spec, wish.ref)
-        if wish.lean:
-            return path + LEAN_SUFFIX, await self._lean(wish)
+        if wish.some:
+            return await self._some(wish)
         keys: Keys | None = self.cache.get(path + KEYS_SUFFIX)
         body: bytes | None = None
         if keys is None:
@@ -122,15 +122,15 @@ class Loader:
         self.cache.put(path + ROWS_SUFFIX, rows, len(rows) * _ROW_BYTES)
         return path + ROWS_SUFFIX, rows
 
-    async def _lean(self, wish: "_Wish") -> Columns:
-        path = wish.ref.path + LEAN_SUFFIX
+    async def _some(self, wish: "_Wish") -> tuple[str, Columns]:
+        path = path_of_some(wish.ref.path, wish.some)
         cached: Columns | None = self.cache.get(path)
         if cached is not None:
-            return cached
-        columns = self.codec.decode_lean(wish.spec, await self._bytes(wish.ref.path, wish.ref.sha256))
+            return path, cached
+        columns = self.codec.decode_some(wish.spec, await self._bytes(wish.ref.path, wish.ref.sha256), wish.some)
         _check_count(wish.ref, columns.count)
         self.cache.put(path, columns, columns.size_bytes)
-        return columns
+        return path, columns
 
     async def warm(self, state: ChainState, tables: Sequence[TableSpec[Any]]) -> None:
         """Load the pages of large tables and the segments of small ones, all at once.

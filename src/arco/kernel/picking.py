@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from arco.kernel.segments import Columns
 from arco.kernel.spec import RowKey, TableSpec
 from arco.kernel.state import ChainState, Missing, Span
 
@@ -18,15 +17,14 @@ def picked(state: ChainState, spec: TableSpec[Any], fields: tuple[str, ...], spa
 
     Segments are asked for without their bulky fields, unless one of these is wanted.
     """
-    lean = spec.bulky.isdisjoint(fields)
+    some = spec.lean if spec.bulky and spec.bulky.isdisjoint(fields) else ()
     limit = span.limit or 0
     changes = _Changes(state.overlay(spec, span.prefix), span, (spec, fields))
     found: list[Picked] = []
     for ref, following in state.leaves(spec, span):
-        columns: Columns | None = state.columns(ref) if lean else state.loaded.get(ref.path)
+        columns = state.columns(ref, some)
         if columns is None:
-            wanted = state.wanted(ref, following, span, lean=lean)
-            raise Missing(spec, wanted, pages=False, key=span.prefix, lean=lean)
+            raise Missing(spec, state.wanted(ref, following, span, some), pages=False, key=span.prefix, some=some)
         low, high = span.within(columns)
         while low < high and len(found) < limit:
             end = min(high, low + limit - len(found))

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from arco.kernel.manifest import Page, Ref
 from arco.kernel.reading import Firsts, Range, Sieve, Sifted
-from arco.kernel.segments import Segment
+from arco.kernel.segments import Columns, Segment
 from arco.kernel.spec import R, RowKey, TableSpec
 from arco.kernel.state import ChainState, Missing
 
@@ -19,9 +19,12 @@ _AHEAD: Final = 8
 
 
 class _Part(NamedTuple):
-    """What was sifted of one segment: rows of it, how many were looked at; the last one's key when they are enough."""
+    """What was sifted of one segment: rows, how many were looked at; the last one's key when they are enough.
 
-    rows: list[Any]
+    `rows` is None where some pass and only fields of the segment are in memory.
+    """
+
+    rows: list[Any] | None
     examined: int
     last: RowKey | None
 
@@ -32,16 +35,25 @@ def sifted(state: ChainState, spec: TableSpec[R], between: Range, sieve: Sieve, 
     base: list[R] = []
     left = most
     reached: RowKey | None = None
+    absent: list[Ref] = []
     for ref, following in _leaves(state, spec, between):
-        segment: Segment | None = state.loaded.get(ref.path)
-        if segment is None:
-            raise Missing(spec, _together(state, ref, following, left), pages=False, key=between.low)
-        part = _part(segment, ref, between, (sieve, left))
-        base += [row for row in part.rows if spec.key_of(row) not in fresh] if fresh else part.rows
+        some = _fields(spec, sieve, ref, between)
+        columns = state.columns(ref, some)
+        if columns is None:
+            wanted = _together(state, (spec, sieve), [ref, *following], (left, between))
+            raise Missing(spec, wanted, pages=False, key=between.low, some=some)
+        part = _part((columns, state.loaded.get(ref.path)), ref, between, (sieve, left))
+        if part.rows is None:
+            # Asked for together with those of the other segments in which some pass.
+            absent.append(ref)
+        rows = part.rows or []
+        base += [row for row in rows if spec.key_of(row) not in fresh] if fresh else rows
         left -= part.examined
         if left <= 0:
             reached = part.last
             break
+    if absent:
+        raise Missing(spec, absent, pages=False, key=between.low)
     if not fresh:
         return Sifted(base, most - left, reached)
     seen = [fresh[key] for key in sorted(fresh) if reached is None or key <= reached]
@@ -52,26 +64,48 @@ def sifted(state: ChainState, spec: TableSpec[R], between: Range, sieve: Sieve, 
     return Sifted(base, most - left + len(seen), reached)
 
 
-def _part(segment: Segment, ref: Ref, between: Range, how: tuple[Sieve, int]) -> _Part:
-    sieve, most = how
+def _fields(spec: TableSpec[Any], sieve: Sieve, ref: Ref, between: Range) -> tuple[str, ...]:
+    """What is read of a segment for a sieve that little passes; none: all of it."""
+    if not sieve.rare:
+        return ()
+    # Where it begins or ends the range, that is found by key.
+    return sieve.fields if _lies_in(ref, between) else tuple(dict.fromkeys((*spec.key, *sieve.fields)))
+
+
+def _lies_in(ref: Ref, between: Range) -> bool:
+    return ref.min_key >= between.low and ref.max_key < between.high
+
+
+def _part(segment: tuple[Columns, Segment | None], ref: Ref, between: Range, how: tuple[Sieve, int]) -> _Part:
+    (columns, whole), (sieve, most) = segment, how
     # Most segments of a long range lie within it: their refs say so.
-    low = 0 if ref.min_key >= between.low else segment.bisect(between.low)
-    end = segment.count if ref.max_key < between.high else segment.bisect(between.high, low)
-    high = min(end, low + most)
+    low = 0 if ref.min_key >= between.low else columns.bisect(between.low)
+    end = columns.count if ref.max_key < between.high else columns.bisect(between.high, low)
+    # Of what little passes a segment is not left in the middle: the next page would need it again.
+    high = end if sieve.rare else min(end, low + most)
     if low >= high:
         return _Part([], 0, None)
-    passed = sieve.keep(*(segment.values(field, low, high) for field in sieve.fields))
-    rows = segment.rows_at([low + index for index in passed]) if passed else []
-    return _Part(rows, high - low, segment.key_at(high - 1) if high - low >= most else None)
+    passed = sieve.keep(*(columns.values(field, low, high) for field in sieve.fields))
+    rows: list[Any] | None = []
+    if passed:
+        rows = None if whole is None else whole.rows_at([low + index for index in passed])
+    if high - low < most:
+        return _Part(rows, high - low, None)
+    return _Part(rows, high - low, ref.max_key if high == columns.count else columns.key_at(high - 1))
 
 
-def _together(state: ChainState, first: Ref, following: Sequence[Ref], most: int) -> list[Ref]:
-    wanted, rows = [first], first.rows
-    for ref in following[: _AHEAD - 1]:
-        if rows >= most:
+def _together(
+    state: ChainState, what: tuple[TableSpec[Any], Sieve], refs: Sequence[Ref], need: tuple[int, Range]
+) -> list[Ref]:
+    """The first of some segments, and those after it that will be needed as much of."""
+    (spec, sieve), (most, between) = what, need
+    some = _fields(spec, sieve, refs[0], between)
+    wanted, rows = [refs[0]], refs[0].rows
+    for ref in refs[1:_AHEAD]:
+        if rows >= most or _fields(spec, sieve, ref, between) != some:
             break
         rows += ref.rows
-        if state.loaded.get(ref.path) is None:
+        if state.columns(ref, some) is None:
             wanted.append(ref)
     return wanted
 

@@ -41,10 +41,15 @@ class Range(NamedTuple):
 
 
 class Sieve(NamedTuple):
-    """Which rows pass: `keep` gets the values of `fields`, a list each, and tells the indexes of rows that do."""
+    """Which rows pass: `keep` gets the values of `fields`, a list each, and tells the indexes of rows that do.
+
+    Where passing is `rare`, segments are looked at whole, and only those in which a row passes have more than these
+    fields decoded.
+    """
 
     fields: tuple[str, ...]
     keep: Callable[..., list[int]]
+    rare: bool = False
 
 
 class Sifted(msgspec.Struct, Generic[R], frozen=True):

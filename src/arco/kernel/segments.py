@@ -32,7 +32,11 @@ class Keys(Protocol):
 
 
 class Columns(Keys, Protocol):
-    """A segment as far as its fields were decoded: the keys at least."""
+    """Some fields of a segment. It is searched by key only when the whole key is among them."""
+
+    def key_at(self, index: int) -> RowKey:
+        """The key of one row."""
+        ...
 
     def bisect(self, key: RowKey, low: int = 0, *, right: bool = False) -> int:
         """Where `key` belongs at or after `low`; with `right`, after all rows whose key begins with it."""
@@ -49,10 +53,6 @@ class Segment(Columns, Protocol):
     @property
     def table(self) -> Any:
         """The rows as an Arrow table with every stored column."""
-        ...
-
-    def key_at(self, index: int) -> RowKey:
-        """The key of one row."""
         ...
 
     def find(self, key: RowKey) -> Any | None:
@@ -103,6 +103,6 @@ class SegmentCodec(Protocol):
         """Only the keys of stored bytes. Raises `CorruptData`."""
         ...
 
-    def decode_lean(self, spec: TableSpec[Any], body: bytes) -> Columns:
-        """The segment without its bulky fields. Raises `CorruptData`."""
+    def decode_some(self, spec: TableSpec[Any], body: bytes, fields: Sequence[str]) -> Columns:
+        """Some fields of stored bytes. Raises `CorruptData`."""
         ...

@@ -40,7 +40,7 @@ class TableSpec(Generic[R]):
     """A table of a chain: `name` is unique in the chain, `domain` is whose pointer its changes move.
 
     `private` fields are stored but not shown in SQL or documentation. `bulky` fields are most of a row's bytes and no
-    part of its key: lists that do not ask for them are read without them.
+    part of its key; `lean` are the others: lists that ask for no bulky one are read without them.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class TableSpec(Generic[R]):
         self.bulky = bulky
         self.fields = tuple(_fields(row))
         names = [field.name for field in self.fields]
+        self.lean = tuple(name for name in names if name not in bulky)
         self._key_getter = _key_getter(key)
         self.key_indexes = tuple(names.index(part) for part in key)
 

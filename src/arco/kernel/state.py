@@ -23,11 +23,13 @@ KEYS_SUFFIX = "#keys"
 ROWS_SUFFIX = "#rows"
 """What the rows of a segment that were looked up one by one are cached under."""
 
-LEAN_SUFFIX = "#lean"
-"""What a segment without its bulky fields is cached under."""
-
 _PREFETCH = 8
 _STEP = 512
+
+
+def path_of_some(path: str, fields: Sequence[str]) -> str:
+    """What some fields of a segment are cached under."""
+    return f"{path}#{','.join(fields)}"
 
 
 class Missing(NotLoaded):
@@ -41,12 +43,12 @@ class Missing(NotLoaded):
         pages: bool,
         key: RowKey,
         point: bool = False,
-        lean: bool = False,
+        some: tuple[str, ...] = (),
     ) -> None:
         super().__init__(spec.name, key)
         self.key = key
         self.point = point
-        self.lean = lean
+        self.some = some
         self.spec = spec
         self.refs = refs
         self.pages = pages
@@ -248,22 +250,24 @@ class ChainState:
                 raise Missing(spec, wanted, pages=True, key=span.prefix)
             yield from self._leaves(spec, page.refs, page.level, span)
 
-    def wanted(self, first: Ref, following: Sequence[Ref], span: "Span", *, lean: bool = False) -> list[Ref]:
+    def wanted(self, first: Ref, following: Sequence[Ref], span: "Span", some: tuple[str, ...] = ()) -> list[Ref]:
         """What to load together: as much as the limit can use, so that a long scan takes few rounds."""
         wanted, rows = [first], 0
         for ref in following[: _PREFETCH - 1]:
             if span.limit is not None and rows >= span.limit:
                 break
             rows += ref.rows
-            if (self.columns(ref) if lean else self.loaded.get(ref.path)) is None:
+            if self.columns(ref, some) is None:
                 wanted.append(ref)
         return wanted
 
-    def columns(self, ref: Ref) -> Columns | None:
-        """A segment as far as it is in memory, if its fields that are not bulky are."""
+    def columns(self, ref: Ref, some: tuple[str, ...] = ()) -> Columns | None:
+        """A segment if it is in memory, or at least these fields of it, if any are named."""
         whole: Segment | None = self.loaded.get(ref.path)
-        lean: Columns | None = whole if whole is not None else self.loaded.get(ref.path + LEAN_SUFFIX)
-        return lean
+        if whole is not None or not some:
+            return whole
+        part: Columns | None = self.loaded.get(path_of_some(ref.path, some))
+        return part
 
     def _segment_for(self, spec: TableSpec[Any], key: RowKey) -> Ref | None:
         tree = self.tree(spec.name)

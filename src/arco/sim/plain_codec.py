@@ -97,7 +97,7 @@ class _Plain:
     def decode_keys(self, spec: TableSpec[Any], body: bytes) -> Keys:
         return self.decode(spec, body)
 
-    def decode_lean(self, spec: TableSpec[Any], body: bytes) -> Columns:
+    def decode_some(self, spec: TableSpec[Any], body: bytes, fields: Sequence[str]) -> Columns:
         return self.decode(spec, body)
 
 

@@ -98,7 +98,7 @@ class Lookups:
             ids.update(values)
             return []
 
-        sieve = Sieve((id_field(kind),), note)
+        sieve = Sieve((id_field(kind),), note, rare=True)
         ranges = [Range(*stream.range()) for stream in streams]
         found = await asyncio.gather(*(self._snapshot.sift(POSTINGS, one, sieve, most=_HOLDERS_MAX) for one in ranges))
         return None if any(one.reached is not None for one in found) else frozenset(ids)

@@ -100,7 +100,8 @@ class _Stage:
             return True
         common = [other for other in asked.others if held[other] is None]
         texts = list((await asked.lookups.texts(stream.kind, common)).values())
-        sieve = holding(stream, {asked.words[other]: held[other] for other in asked.others})
+        nameless = [asked.words[one] for one in asked.others if not await asked.lookups.meet_in_names(stream, [one])]
+        sieve = holding(stream, {asked.words[other]: held[other] for other in asked.others}, nameless=nameless)
         while True:
             size = self._batch(texts)
             found = await self.walk.sift(stream, after, sieve, size if len(common) == len(asked.others) else _STRIDE)

@@ -11,6 +11,7 @@ from arco.domains.search.names import Names
 from arco.domains.search.rank import Stream, found_before, streams_of
 from arco.domains.search.results import Found
 from arco.domains.search.rows import COLUMN, NAMESPACE, POSTINGS, PostingRow
+from arco.domains.search.sieves import ALL
 from arco.kernel.reading import Range, Sieve, Sifted, Snapshot
 from arco.kernel.spec import RowKey
 
@@ -47,6 +48,7 @@ class Walk:
         self.stopped: Position | None = None
         self._budget = SEARCH_POSTINGS_MAX
         self._fetched: dict[Stream, list[PostingRow]] = {}
+        self._barren: set[tuple[Stream, tuple[str, ...]]] = set()
 
     @property
     def full(self) -> bool:
@@ -77,7 +79,11 @@ class Walk:
         """The next postings of a stream that pass, of about `most` looked at."""
         low, high = stream.range()
         between = Range(low if after is None else (*after, ""), high)
-        found = await self.snapshot.sift(POSTINGS, between, sieve, most=most)
+        # Where nothing passed, most likely nothing will.
+        question = (stream, sieve.fields)
+        rare = sieve._replace(rare=True) if question in self._barren else sieve
+        found = await self.snapshot.sift(POSTINGS, between, rare, most=most)
+        (self._barren.discard if found.rows or sieve is ALL else self._barren.add)(question)
         self._budget -= found.examined + 1
         return found
 
