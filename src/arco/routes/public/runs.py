@@ -121,6 +121,14 @@ class RunsView(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     next_cursor: str | None = None
 
 
+def partitions_of(body: TriggerRunRequest) -> dict[str, str] | None:
+    """The values of a request's dimensions; None when it names none. Raises `InvalidInput`."""
+    partitions = {one.key: one.value for one in body.partitions}
+    if len(partitions) != len(body.partitions):
+        raise InvalidInput("partitions: a dimension is given twice")
+    return partitions or None
+
+
 async def create(request: Request) -> Response:
     """Plan a run of the selected assets and begin it.
 
@@ -129,14 +137,11 @@ async def create(request: Request) -> Response:
     """
     clerk, key = clerk_of(request), key_of(request)
     body = await decode(request, TriggerRunRequest)
-    partitions = {one.key: one.value for one in body.partitions}
-    if len(partitions) != len(body.partitions):
-        raise InvalidInput("partitions: a dimension is given twice")
     wanted = RunRequest(
         selection=body.selection,
         include_upstream=body.include_upstream,
         include_downstream=body.include_downstream,
-        partitions=partitions or None,
+        partitions=partitions_of(body),
         partition_key=body.partition_key,
         run_key=body.run_key or key,
         labels=body.labels,

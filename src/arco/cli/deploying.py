@@ -1,0 +1,78 @@
+"""`arco deploy` and `arco plan`: from assets in code to definitions on the server, and what a run of them would do."""
+
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from arco.cli.failures import OK, CommandProblem
+from arco.cli.render import Table, counted
+from arco.cli.runs import request_of, workspace_of
+from arco.cli.session import client_of
+from arco.cli.terminal import Terminal
+from arco.clients.api import PREFIX, ApiClient, Call, path_of
+
+
+def deploy(args: Namespace, terminal: Terminal) -> int:
+    """Make the assets of these modules the ones that new runs are planned from."""
+    with client_of(args) as client:
+        told = deployed(client, args.target, workspace_of(args, client))
+    if terminal.as_json:
+        terminal.document(told)
+        return OK
+    assets = counted(told["assetCount"], "asset")
+    terminal.say(f"deployed {assets} as {told['manifestId']} (code version {told['codeVersionId']})")
+    terminal.note("next:  arco run NAMESPACE.ASSET, or arco plan NAMESPACE.ASSET to see what that would do")
+    return OK
+
+
+def deployed(client: ApiClient, targets: list[str], workspace: str) -> dict[str, Any]:
+    """Build the manifest of these targets and deploy it. Raises `CommandProblem` for what is wrong in the code."""
+    from arco.sdk.errors import DefinitionError  # noqa: PLC0415  # `arco --help` loads no user code
+    from arco.sdk.loading import load_assets  # noqa: PLC0415  # as above
+    from arco.sdk.manifest import build_manifest  # noqa: PLC0415  # as above
+
+    try:
+        assets = load_assets(targets)
+        if not len(assets):
+            raise CommandProblem(f"{', '.join(targets)} has no assets", "decorate a function with @asset")
+        built = build_manifest(
+            assets,
+            Path.cwd(),
+            tenant_id=client.target.tenant or "local",
+            workspace_id=workspace,
+            deployed_by=os.environ.get("USER", ""),
+        )
+    except DefinitionError as error:
+        raise CommandProblem(str(error), "mend the code and deploy it again") from None
+    call = Call(
+        method="POST",
+        path=f"{PREFIX}{path_of('workspaces', workspace, 'manifests')}",
+        body=built.manifest,
+        headers={"Idempotency-Key": built.fingerprint},
+        repeatable=True,
+    )
+    told: dict[str, Any] = client.send(call).json()
+    return told
+
+
+def plan(args: Namespace, terminal: Terminal) -> int:
+    """Show what a run of these assets would consist of, and why; nothing is begun."""
+    with client_of(args) as client:
+        path = path_of("workspaces", workspace_of(args, client), "plans")
+        told = client.ask(path, request_of(args)).json()
+    if terminal.as_json:
+        terminal.document(told)
+        return OK
+    rows = [[task["taskKey"], _why(task), ", ".join(task.get("dependsOn", ()))] for task in told["tasks"]]
+    terminal.table(Table(["task", "in the plan because", "after"], rows), counted(len(rows), "task"))
+    if partition := told.get("partitionKey"):
+        terminal.say(f"partition {partition}")
+    terminal.say(f"fingerprint {told['fingerprint']}")
+    return OK
+
+
+def _why(task: dict[str, Any]) -> str:
+    if task["why"] == "root":
+        return "it was asked for"
+    return f"it is {task['why']} of {task['of']}"

@@ -1,0 +1,60 @@
+"""Examples of the commands of orchestration, shown by their `--help`."""
+
+from typing import Final
+
+DEPLOY: Final = """\
+Deploying changes what new runs are planned from; runs under way go on with what they were planned from.
+
+examples:
+  arco deploy assets.py
+  arco deploy etl.assets etl.marts
+
+next:
+  arco run NAMESPACE.ASSET --upstream
+"""
+
+PLAN: Final = """\
+examples:
+  arco plan analytics.daily_sales --upstream
+  arco plan raw.events --partition date=2025-01-31 --json
+"""
+
+RUN: Final = """\
+The exit code is 0 when the run succeeded, 1 when it failed or was cancelled.
+
+examples:
+  arco run analytics.daily_sales --upstream
+  arco run raw.events --partition date=2025-01-31 --run-key raw-2025-01-31
+  arco run raw.events --downstream --no-wait
+"""
+
+RUNS: Final = """\
+examples:
+  arco runs                                 the newest 20 runs
+  arco runs --state failed
+  arco runs 01JRUN00000000000000000000      one run: its tasks, and what each waits for
+"""
+
+LOGS: Final = """\
+examples:
+  arco logs 01JRUN00000000000000000000
+  arco logs 01JRUN00000000000000000000 analytics.daily_sales
+"""
+
+CANCEL: Final = """\
+What no worker has begun is over at once; running tasks are told with their next heartbeat.
+
+examples:
+  arco cancel 01JRUN00000000000000000000 --reason "wrong input"
+"""
+
+RERUN: Final = """\
+examples:
+  arco rerun 01JRUN00000000000000000000                                what did not succeed
+  arco rerun 01JRUN00000000000000000000 --task raw.events --downstream
+"""
+
+RETRY: Final = """\
+examples:
+  arco retry 01JRUN00000000000000000000 analytics.daily_sales
+"""

@@ -1,0 +1,63 @@
+"""Commands of orchestration as argparse parsers."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from arco.cli import examples_runs as examples
+
+Command = Callable[..., Any]
+
+_RUNS: Final = "arco.cli.runs"
+_DEPLOYING: Final = "arco.cli.deploying"
+STATES: Final = ("pending", "running", "cancelling", "succeeded", "failed", "cancelled")
+
+
+def add_runs(commands: Any, command: Command, client: Callable[[Any], None], positive: Callable[[str], int]) -> None:
+    """Add `deploy plan run runs logs cancel rerun retry`."""
+    deploy = command(commands, "deploy", f"{_DEPLOYING}:deploy", "deploy assets", epilog=examples.DEPLOY)
+    deploy.add_argument("target", nargs="+", metavar="CODE", help="module, package or file with assets")
+    plan = command(
+        commands, "plan", f"{_DEPLOYING}:plan", "show what a run would consist of, and why", epilog=examples.PLAN
+    )
+    _selection(plan)
+    run = command(commands, "run", f"{_RUNS}:run", "run assets and watch them to their end", epilog=examples.RUN)
+    _selection(run)
+    run.add_argument("--run-key", metavar="KEY", help="the same key is the same run, however often it is asked for")
+    run.add_argument("--label", action="append", metavar="NAME=VALUE", help="a label of the run")
+    run.add_argument("--timeout", type=positive, metavar="SECONDS", help="call the run off after so long")
+    runs = command(commands, "runs", f"{_RUNS}:runs", "list runs, or show one", epilog=examples.RUNS)
+    runs.add_argument("run_id", nargs="?", metavar="RUN", help="the run to show; nothing: the newest runs")
+    runs.add_argument("--state", choices=STATES, help="only runs in this state")
+    runs.add_argument("--limit", type=positive, metavar="N", default=20, help="at most N runs (default 20)")
+    logs = command(commands, "logs", f"{_RUNS}:logs", "print what tasks wrote", epilog=examples.LOGS)
+    logs.add_argument("run_id", metavar="RUN")
+    logs.add_argument("task", nargs="?", metavar="TASK", help="only of this task")
+    cancel = command(commands, "cancel", f"{_RUNS}:cancel", "call a run off", epilog=examples.CANCEL)
+    cancel.add_argument("run_id", metavar="RUN")
+    cancel.add_argument("--reason", metavar="TEXT", help="why, for whoever looks")
+    rerun = command(
+        commands, "rerun", f"{_RUNS}:rerun", "run again what did not succeed, or some tasks", epilog=examples.RERUN
+    )
+    rerun.add_argument("run_id", metavar="RUN")
+    rerun.add_argument("--task", action="append", metavar="TASK", help="this task (default: all that did not succeed)")
+    _closure(rerun)
+    retry = command(
+        commands, "retry", f"{_RUNS}:retry", "try a failed task once more in its run", epilog=examples.RETRY
+    )
+    retry.add_argument("run_id", metavar="RUN")
+    retry.add_argument("task", metavar="TASK")
+    for watching in (run, rerun, retry):
+        watching.add_argument("--no-wait", action="store_true", help="do not watch it to its end")
+    for one in (deploy, plan, run, runs, logs, cancel, rerun, retry):
+        client(one)
+
+
+def _selection(parser: Any) -> None:
+    parser.add_argument("asset", nargs="+", metavar="ASSET", help="namespace.name of an asset")
+    _closure(parser)
+    parser.add_argument("--partition", action="append", metavar="DIMENSION=VALUE", help="for instance date=2025-01-31")
+
+
+def _closure(parser: Any) -> None:
+    parser.add_argument("--upstream", action="store_true", help="and everything it is made from")
+    parser.add_argument("--downstream", action="store_true", help="and everything that is made from it")

@@ -1,0 +1,247 @@
+"""`arco run`, `runs`, `cancel`, `rerun`, `retry`, `logs`: asking for runs and watching them to their end."""
+
+import time
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from arco.cli.failures import OK, PROBLEM, CommandProblem
+from arco.cli.render import Table, counted
+from arco.cli.session import client_of, moment
+from arco.cli.terminal import Terminal
+from arco.clients.api import PREFIX, ApiClient, Call, path_of
+
+_POLL_S: Final = 0.25
+_OVER: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+_MARKS: Final = {"SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "CANCELLED": "-", "RUNNING": "▸"}
+_STYLES: Final = {"SUCCEEDED": "green", "FAILED": "red", "SKIPPED": "dim", "CANCELLED": "dim", "RUNNING": "yellow"}
+_TRACE_LINES: Final = 12
+
+
+def workspace_of(args: Namespace, client: ApiClient) -> str:
+    """The workspace the command is about."""
+    return client.target.workspace or "default"
+
+
+def request_of(args: Namespace) -> dict[str, Any]:
+    """What the flags ask for, as the api takes it."""
+    partitions = [_pair(text, "--partition date=2025-01-31") for text in args.partition or ()]
+    labels = [_pair(text, "--label team=growth") for text in getattr(args, "label", None) or ()]
+    body: dict[str, Any] = {
+        "selection": args.asset,
+        "includeUpstream": args.upstream,
+        "includeDownstream": args.downstream,
+        "partitions": [{"key": key, "value": value} for key, value in partitions],
+        "labels": dict(labels),
+    }
+    run_key, timeout = getattr(args, "run_key", None), getattr(args, "timeout", None)
+    return body | ({"runKey": run_key} if run_key else {}) | ({"timeoutSeconds": timeout} if timeout else {})
+
+
+def _pair(text: str, example: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise CommandProblem(f"{text!r} is no name=value", f"write it as in {example}")
+    return key, value
+
+
+def run(args: Namespace, terminal: Terminal) -> int:
+    """Trigger a run and, unless told otherwise, watch it to its end; the exit code tells how it ended."""
+    with client_of(args) as client:
+        runs = path_of("workspaces", workspace_of(args, client), "runs")
+        begun = client.create(runs, request_of(args)).json()
+        if not begun["created"]:
+            terminal.note(f"this run key stands for a run that is there already: {begun['runId']}")
+        if args.no_wait:
+            return _told(terminal, begun)
+        return watched(client, f"{runs}/{begun['runId']}", terminal)
+
+
+def rerun(args: Namespace, terminal: Terminal) -> int:
+    """Run again what a run did not get done, or some of its tasks."""
+    body: dict[str, Any] = {"mode": "subset" if args.task else "fromFailure", "selection": args.task or []}
+    body |= {"includeUpstream": args.upstream, "includeDownstream": args.downstream}
+    with client_of(args) as client:
+        runs = path_of("workspaces", workspace_of(args, client), "runs")
+        begun = client.ask(f"{runs}{path_of(args.run_id)}/rerun", body).json()
+        if args.no_wait:
+            return _told(terminal, begun)
+        return watched(client, f"{runs}/{begun['runId']}", terminal)
+
+
+def retry(args: Namespace, terminal: Terminal) -> int:
+    """Try a failed task once more within its run."""
+    with client_of(args) as client:
+        one = path_of("workspaces", workspace_of(args, client), "runs", args.run_id)
+        told = client.send(Call(method="POST", path=f"{PREFIX}{one}{path_of('tasks', args.task, 'retry')}")).json()
+        if args.no_wait:
+            return _told(terminal, told)
+        return watched(client, one, terminal)
+
+
+def cancel(args: Namespace, terminal: Terminal) -> int:
+    """Call a run off."""
+    body = {"reason": args.reason} if args.reason else {}
+    with client_of(args) as client:
+        path = path_of("workspaces", workspace_of(args, client), "runs", args.run_id, "cancel")
+        told = client.ask(path, body).json()
+    if terminal.as_json:
+        terminal.document(told)
+    else:
+        ending = "running tasks are told with their next heartbeat" if told["state"] == "CANCELLING" else "it is over"
+        terminal.say(f"{told['runId']} is {told['state']}: {ending}")
+    return OK
+
+
+def runs(args: Namespace, terminal: Terminal) -> int:
+    """List runs, or show one."""
+    with client_of(args) as client:
+        base = path_of("workspaces", workspace_of(args, client), "runs")
+        if args.run_id:
+            found = client.get(f"{base}{path_of(args.run_id)}").json()
+            if terminal.as_json:
+                terminal.document(found)
+            else:
+                show(found, terminal)
+            return OK
+        query = {"limit": str(args.limit)} | ({"state": args.state.upper()} if args.state else {})
+        listed = client.get(base, query).json()["runs"]
+    if terminal.as_json:
+        terminal.document(listed)
+    elif not listed:
+        terminal.say("no runs yet; begin one with: arco run NAMESPACE.ASSET")
+    else:
+        rows = [[one["runId"], one["state"], moment(one["createdAt"]), _progress(one)] for one in listed]
+        terminal.table(Table(["run", "state", "begun (UTC)", "tasks"], rows), counted(len(rows), "run"))
+    return OK
+
+
+def logs(args: Namespace, terminal: Terminal) -> int:
+    """Print what a run's tasks wrote."""
+    query = {"taskKey": args.task} if args.task else {}
+    texts: list[str] = []
+    with client_of(args) as client:
+        path = path_of("workspaces", workspace_of(args, client), "runs", args.run_id, "logs")
+        while True:
+            page = client.get(path, query)
+            texts.append(page.body.decode("utf-8", "replace"))
+            cursor = page.headers.get("x-arco-next-cursor")
+            if cursor is None:
+                break
+            query["cursor"] = cursor
+    if terminal.as_json:
+        terminal.document({"logs": "".join(texts)})
+    else:
+        terminal.say("".join(texts).rstrip("\n"))
+    return OK
+
+
+def watched(client: ApiClient, path: str, terminal: Terminal) -> int:
+    """Tell of a run's tasks as they change, until it is over; OK when it succeeded."""
+    seen: dict[str, tuple[str, int]] = {}
+    while True:
+        found = client.get(path).json()
+        if not terminal.as_json:
+            _tell_changes(found, seen, terminal)
+        if found["state"] in _OVER:
+            break
+        time.sleep(_POLL_S)  # noqa: TID251  # a command in the real world
+    if terminal.as_json:
+        terminal.document(found)
+    else:
+        _tell_end(found, terminal)
+    return OK if found["state"] == "SUCCEEDED" else PROBLEM
+
+
+def _tell_changes(found: Mapping[str, Any], seen: dict[str, tuple[str, int]], terminal: Terminal) -> None:
+    if not seen:
+        tasks = counted(len(found["tasks"]), "task")
+        terminal.say(f"run {found['runId']}: {tasks}")
+    for task in found["tasks"]:
+        now = (task["state"], task["attempt"])
+        before = seen.get(task["taskKey"])
+        seen[task["taskKey"]] = now
+        again = task["state"] == "PENDING" and "retryNotBefore" in task
+        if before == now or (task["state"] not in _MARKS and not again):
+            continue
+        terminal.say(_line(task, terminal))
+
+
+def _line(task: Mapping[str, Any], terminal: Terminal) -> str:
+    state = task["state"]
+    attempt = f" (attempt {task['attempt']} of {task['maxAttempts']})" if task["attempt"] > 1 else ""
+    text = f"  {_MARKS.get(state, '…')} {task['taskKey']}  {state}{attempt}{_why(task)}"
+    return terminal.styled(text, _STYLES[state]) if state in _STYLES else text
+
+
+def _why(task: Mapping[str, Any]) -> str:
+    """Why a task is as it is, where that is not plain."""
+    if "retryNotBefore" in task:
+        return f": {task.get('errorMessage', '')} - tried again at {moment(task['retryNotBefore'])}"
+    if "skipAttribution" in task:
+        because = task["skipAttribution"]
+        return f": {because['upstreamTaskKey']} is {because['upstreamResolution']}"
+    if task["state"] == "FAILED":
+        error = task.get("error") or {}
+        return f": {error.get('category', '')} {task.get('errorMessage', '')}".rstrip()
+    return ""
+
+
+def _tell_end(found: Mapping[str, Any], terminal: Terminal) -> None:
+    counts = found["taskCounts"]
+    kinds = ("succeeded", "failed", "skipped", "cancelled")
+    told = ", ".join(f"{counts[kind]} {kind}" for kind in kinds if counts[kind])
+    style = "green" if found["state"] == "SUCCEEDED" else "red"
+    terminal.say(terminal.styled(f"{found['state']}: {told or 'no tasks'}", style))
+    failed = [task for task in found["tasks"] if task["state"] == "FAILED"]
+    for task in failed:
+        _tell_failure(task, terminal)
+    if failed:
+        terminal.note(f"next:  arco logs {found['runId']} {failed[0]['taskKey']}")
+        terminal.note(f"       arco retry {found['runId']} {failed[0]['taskKey']}   once more, in this run")
+        terminal.note(f"       arco rerun {found['runId']}   a new run of what did not succeed")
+
+
+def _tell_failure(task: Mapping[str, Any], terminal: Terminal) -> None:
+    error = task.get("error") or {}
+    terminal.say("")
+    category = error.get("category", "FAILED")
+    terminal.say(terminal.styled(f"{task['taskKey']}: {category} in attempt {task['attempt']}", "bold"))
+    trace: Sequence[str] = (error.get("stackTrace") or task.get("errorMessage") or "").rstrip().splitlines()
+    for line in trace[-_TRACE_LINES:]:
+        terminal.say(f"  {line}")
+
+
+def show(found: Mapping[str, Any], terminal: Terminal) -> None:
+    """A run and its tasks, with what each waits for."""
+    began = moment(found["createdAt"])
+    terminal.say(f"run {found['runId']}: {found['state']}, begun {began} UTC")
+    for name, text in (found.get("labels") or {}).items():
+        terminal.say(f"  {name}={text}")
+    states = {task["taskKey"]: task["state"] for task in found["tasks"]}
+    rows = [[task["taskKey"], task["state"], str(task["attempt"]), _reason(task, states)] for task in found["tasks"]]
+    terminal.table(Table(["task", "state", "attempt", "why"], rows), counted(len(rows), "task"))
+
+
+def _reason(task: Mapping[str, Any], states: Mapping[str, str]) -> str:
+    if why := _why(task):
+        return why.removeprefix(": ")
+    if task["state"] == "PENDING":
+        waits = [key for key in task.get("dependsOn", ()) if states.get(key) != "SUCCEEDED"]
+        return f"waits for {', '.join(waits)}" if waits else ""
+    if task["state"] == "QUEUED":
+        return "on its way to a worker" if task["attempt"] else "waits for the dispatcher, or for a free slot"
+    return str(task.get("progress", ""))
+
+
+def _progress(one: Mapping[str, Any]) -> str:
+    failed = f", {one['tasksFailed']} failed" if one["tasksFailed"] else ""
+    return f"{one['tasksSucceeded']} of {one['taskCount']}{failed}"
+
+
+def _told(terminal: Terminal, told: Mapping[str, Any]) -> int:
+    if terminal.as_json:
+        terminal.document(told)
+    else:
+        terminal.say(f"{told['runId']} {told['state']}; watch it with: arco runs {told['runId']}")
+    return OK
