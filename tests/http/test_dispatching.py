@@ -10,7 +10,7 @@ import pytest
 from arco.dispatch.envelope import WorkerDispatchEnvelope, read_envelope
 from arco.dispatch.memory import FULL, UNKNOWN_LOST, UNKNOWN_TAKEN, MemoryQueue
 from arco.dispatch.port import QueuedTask
-from arco.domains.orchestration.rows import OUTBOX, OutboxRow
+from arco.domains.orchestration.rows import LINEAGE_DUE, OUTBOX, OutboxRow
 from arco.loops.dispatching import DispatchReport
 from arco.loops.sweeping import SweepReport
 
@@ -280,3 +280,26 @@ def test_reports_have_the_contracts_names() -> None:
         "skipped_due_to_lag",
         "errors",
     }
+
+
+async def test_what_tasks_read_becomes_lineage_once(flow: Flow) -> None:
+    await deploy(flow.api)
+    run = await trigger(flow.api, "analytics.daily", includeUpstream=True)
+    await Attempt(flow.world, flow.api, run, "raw.events").through(output={"rowCount": 3})
+    output = {
+        "inputs": [{"assetKey": "raw.events", "version": "3", "parameterName": "events"}],
+        "columnLineage": {"id": ["raw.events.id"]},
+        "schema": [{"name": "id", "type": "int64"}],
+    }
+    await Attempt(flow.world, flow.api, run, "analytics.daily").through(output=output)
+    for _ in range(2):
+        await flow.run("sweeper")
+    found = (await flow.api.get("/lineage/analytics.daily")).json()
+    assert [(one["source_id"], one["run_id"]) for one in found["upstream"]] == [("raw.events", run)]
+    columns = (await flow.api.get("/lineage/analytics.daily.id")).json()["upstream"]
+    assert [(one["source_id"], one["edge_type"]) for one in columns] == [("raw.events.id", "column_derives_from")]
+    snapshot = await flow.world.flow_reader().head()
+    assert snapshot is not None
+    assert await snapshot.scan(LINEAGE_DUE) == []
+    task = next(one for one in (await shown(flow.api, run))["tasks"] if one["taskKey"] == "analytics.daily")
+    assert task["output"]["inputs"] == output["inputs"]

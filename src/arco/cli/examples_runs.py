@@ -2,6 +2,26 @@
 
 from typing import Final
 
+INIT: Final = """\
+examples:
+  arco init                                 here
+  arco init etl
+
+next:
+  arco dev
+"""
+
+DEV: Final = """\
+Starts a server and a worker, deploys the assets of this folder, and deploys them again when files change.
+
+examples:
+  arco dev                                  the assets of assets.py
+  arco dev etl/assets --port 9000
+
+next, in another terminal:
+  arco run NAMESPACE.ASSET --upstream
+"""
+
 DEPLOY: Final = """\
 Deploying changes what new runs are planned from; runs under way go on with what they were planned from.
 

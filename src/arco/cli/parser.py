@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 from arco.cli import examples
 from arco.cli.failures import USAGE, Failure
-from arco.cli.parser_runs import add_runs
+from arco.cli.parser_runs import Kinds, add_runs
 
 ROLES: Final = ("api", "compactor", "flow-compactor", "dispatcher", "sweeper")
 FORMATS: Final = ("delta", "parquet", "iceberg")
@@ -34,7 +34,7 @@ def build() -> HelpfulParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=HelpfulParser)
     _add_serve(commands)
     _add_worker(commands)
-    add_runs(commands, _command, _client, _positive)
+    add_runs(commands, Kinds(_command, _client, _positive, _port))
     _add_demo(commands)
     _add_verify(commands)
     _add_tending(commands)

@@ -1,7 +1,7 @@
 """Commands of orchestration as argparse parsers."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from arco.cli import examples_runs as examples
 
@@ -12,8 +12,25 @@ _DEPLOYING: Final = "arco.cli.deploying"
 STATES: Final = ("pending", "running", "cancelling", "succeeded", "failed", "cancelled")
 
 
-def add_runs(commands: Any, command: Command, client: Callable[[Any], None], positive: Callable[[str], int]) -> None:
-    """Add `deploy plan run runs logs cancel rerun retry`."""
+class Kinds(NamedTuple):
+    """What the parser of everything gives: how commands and flags are made."""
+
+    command: Command
+    client: Callable[[Any], None]
+    positive: Callable[[str], int]
+    port: Callable[[str], int]
+
+
+def add_runs(commands: Any, kinds: Kinds) -> None:
+    """Add `init dev deploy plan run runs logs cancel rerun retry`."""
+    command, client, positive, port = kinds
+    init = command(commands, "init", "arco.cli.init:init", "make a project that works at once", epilog=examples.INIT)
+    init.add_argument("folder", nargs="?", default=".", help="where (default: here)")
+    init.add_argument("--json", action="store_true", help="one JSON document on standard output, for programs")
+    dev = command(commands, "dev", "arco.cli.dev:dev", "server and worker for a project", epilog=examples.DEV)
+    dev.add_argument("target", nargs="*", metavar="CODE", help="module, package or file with assets (assets.py)")
+    dev.add_argument("--port", type=port, help="port of the api (default 8080, or any free one when taken)")
+    dev.add_argument("--storage", metavar="PATH", help="where everything lies (default ./.arco)")
     deploy = command(commands, "deploy", f"{_DEPLOYING}:deploy", "deploy assets", epilog=examples.DEPLOY)
     deploy.add_argument("target", nargs="+", metavar="CODE", help="module, package or file with assets")
     plan = command(

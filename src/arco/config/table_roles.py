@@ -272,6 +272,13 @@ _FLOW_ROWS: Final = (
         (SWEEPER,), "ARCO_SWEEPER_SENT_SECS", "How long a task may be with the queue until it is delivered anew.", 600
     ),
     _row(
+        (SWEEPER,),
+        "ARCO_FLOW_CATALOG_COMPACTOR_URL",
+        "Where the compactor answers, to which lineage of runs is handed; without it lineage waits.",
+        url,
+        source="",
+    ),
+    _row(
         (FLOW_COMPACTOR,),
         "ARCO_FLOW_NUDGE_URLS",
         "Dispatcher and sweeper, to be told of news at once; without it they find it when they look.",

@@ -91,15 +91,20 @@ class ChildServer:
 
 
 @contextmanager
-def child_server(root: Path, port: int | None) -> Iterator[ChildServer]:
-    """A server on the store below `root`, started and not yet ready; stopped at the end. Raises `PortTaken`."""
+def child_server(
+    root: Path, port: int | None, extra: Mapping[str, str] | None = None, *, log_name: str = "demo-server.log"
+) -> Iterator[ChildServer]:
+    """A server on the store below `root`, started and not yet ready; stopped at the end. Raises `PortTaken`.
+
+    `extra` are further settings.
+    """
     chosen = free_port(port)
     root.mkdir(parents=True, exist_ok=True)
-    log = root / "demo-server.log"
+    log = root / log_name
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "arco", "serve"],
-            env=child_environment(os.environ, root, chosen),
+            env=child_environment(os.environ, root, chosen) | dict(extra or {}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -26,6 +26,7 @@ from arco.domains.orchestration.queries import agenda
 from arco.domains.orchestration.rows import TaskRow
 from arco.kernel.reading import Reader, Snapshot
 from arco.loops.delivering import Deliveries, Delivery, Trouble
+from arco.loops.lineage import LineageTeller
 
 SOURCE: Final = "sweeper"
 WORKER: Final = "anti-entropy"
@@ -69,6 +70,7 @@ class Sweeper:
         log: Log,
         patience: Patience,
         batch: int,
+        lineage: LineageTeller | None = None,
     ) -> None:
         self._deliveries = deliveries
         self._reader_for = reader_for
@@ -77,6 +79,7 @@ class Sweeper:
         self._log = log
         self._patience = patience
         self._batch = batch
+        self._lineage = lineage
 
     async def round(self, scope: Scope) -> int | None:
         """One round; in how many ms something will be due, as far as is known."""
@@ -111,6 +114,8 @@ class Sweeper:
             nexts += [] if following is None else [following + wait_ms]
         await self._repair(scope, snapshot, tasks, now_ms=now_ms, report=report)
         nexts += await self._runs(scope, snapshot, now_ms, report)
+        if self._lineage is not None:
+            await self._deliveries.record(scope, await self._lineage.tell(scope, snapshot))
         return report, min(nexts, default=None)
 
     def _lanes(self, *, paused: bool) -> Mapping[str, int]:

@@ -28,7 +28,7 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str]) -> l
     front = api.build(settings, process, environ, within=within)
     from arco.roles import flow_role, queues  # noqa: PLC0415  # only who dispatches pays for queues
 
-    shared = flow_role.Within(within[FLOW_COMPACTOR], queues.dispatch_queue(settings, process))
+    shared = flow_role.Within(within[FLOW_COMPACTOR], within[COMPACTOR], queues.dispatch_queue(settings, process))
     others = [_one(role, settings, process, environ, within=shared) for role in (DISPATCHER, SWEEPER)]
     return _with_metrics([front, *others, *writers.values()], settings, process)
 

@@ -45,9 +45,10 @@ class Controller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Within(msgspec.Struct, frozen=True):
-    """What controllers of one process share with its other roles: the way to the flow-compactor, and the queue."""
+    """What controllers of one process share with its other roles: the ways to the compactors, and the queue."""
 
     way: Transport
+    catalog_way: Transport
     queue: DispatchQueue
 
 
@@ -62,8 +63,10 @@ class FlowParts:
             self._way: Transport = HttpTransport(url, internal_credentials(settings, process, url))
         else:
             self._way = within.way
+        self._catalog_way = _catalog_way(settings, process) if within is None else within.catalog_way
         self.readers = PerScope(self._reader)
         self.desks = PerScope(self._desk)
+        self.catalog_desks = None if self._catalog_way is None else PerScope(self._catalog_desk)
         self.queue = dispatch_queue(settings, process) if within is None else within.queue
         rules = SendRules(
             callback_base_url=callback_url(settings, process),
@@ -76,8 +79,9 @@ class FlowParts:
     async def close(self) -> None:
         """Let go of the queue and of connections."""
         await self.queue.close()
-        if isinstance(self._way, HttpTransport):
-            await self._way.close()
+        for way in (self._way, self._catalog_way):
+            if isinstance(way, HttpTransport):
+                await way.close()
 
     def _reader(self, scope: Scope) -> ChainReader:
         return self._process.reader(scope, self._role, orchestration())
@@ -90,6 +94,21 @@ class FlowParts:
             ids=self._process.ids,
             on_receipt=lambda manifest_id: self.readers(scope).expect(manifest_id),
         )
+
+    def _catalog_desk(self, scope: Scope) -> Desk:
+        assert self._catalog_way is not None
+        return LedgerDesk(
+            self._process.scoped_store(scope, self._role),
+            CompactorClient(self._catalog_way, scope, self._process.clock),
+            clock=self._process.clock,
+            ids=self._process.ids,
+        )
+
+
+def _catalog_way(settings: Settings, process: Process) -> Transport | None:
+    """How facts of runs reach the catalog's chain; None where nobody said."""
+    url = settings.value("ARCO_FLOW_CATALOG_COMPACTOR_URL")
+    return None if url is None else HttpTransport(url, internal_credentials(settings, process, url))
 
 
 def callback_url(settings: Settings, process: Process) -> str:

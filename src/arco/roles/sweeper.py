@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from arco.config.settings import Settings
 from arco.config.variables import SWEEPER
 from arco.domains.orchestration.controllers.overdue import Patience
+from arco.loops.lineage import LineageTeller
 from arco.loops.sweeping import Sweeper
 from arco.roles.flow_role import Controller, FlowParts, Within, serve_controller
 from arco.roles.process import Process
@@ -25,6 +26,7 @@ def build(
         log=process.log,
         patience=Patience(sent_ms=settings.value("ARCO_SWEEPER_SENT_SECS") * 1000),
         batch=settings.value("ARCO_SWEEPER_BATCH_SIZE"),
+        lineage=None if parts.catalog_desks is None else LineageTeller(parts.catalog_desks, SWEEPER),
     )
     controller = Controller(
         role=SWEEPER,

@@ -43,6 +43,7 @@ _FOLDS: Final[dict[type[Any], Callable[[View, Any, Moment], Decision]]] = {
     events.WorkspacePauseChanged: settings.pause_changed,
     events.DefinitionsDeployed: settings.deployed,
     events.TaskRetryRequested: again.retried,
+    events.LineageHandedOn: attempts.lineage_handed_on,
     ScheduleDefinitionUpserted: automation.schedule_defined,
     SensorEvaluated: automation.sensor_evaluated,
     BackfillCreated: automation.backfill_created,

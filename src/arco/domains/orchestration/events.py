@@ -93,7 +93,11 @@ class TaskHeartbeat(_OfAttempt, tag="task_heartbeat", frozen=True, kw_only=True)
 
 
 class TaskOutput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What a task made, as its worker tells (orchestration.md 7.4)."""
+    """What a task made, as its worker tells (orchestration.md 7.4).
+
+    From `inputs` on ours: what was really read (`assetKey`, `version`, `partitions`, ...), which columns were handed on
+    untouched, what checks found, the table's columns, and what the function reported.
+    """
 
     materialization_id: str | None = None
     row_count: Size | None = None
@@ -102,6 +106,11 @@ class TaskOutput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     delta_table: str | None = None
     delta_version: Size | None = None
     delta_partition: str | None = None
+    inputs: list[dict[str, Any]] = []
+    column_lineage: dict[str, list[str]] = {}
+    checks: list[dict[str, Any]] = []
+    schema: Any = None
+    metadata: dict[str, Any] = {}
 
 
 class TaskError(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -245,6 +254,14 @@ class TaskRetryRequested(_Event, tag="task_retry_requested", frozen=True, kw_onl
     requested_by: str
 
 
+class LineageHandedOn(_Event, tag="lineage_handed_on", frozen=True, kw_only=True):
+    """What a task read and made is known to lineage. (Ours.)"""
+
+    run_id: str
+    task_key: str
+    attempt: Count
+
+
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "RunTriggered": msgspec.json.Decoder(RunTriggered),
     "PlanCreated": msgspec.json.Decoder(PlanCreated),
@@ -263,6 +280,7 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "ConcurrencyLimitSet": msgspec.json.Decoder(ConcurrencyLimitSet),
     "WorkspacePauseChanged": msgspec.json.Decoder(WorkspacePauseChanged),
     "TaskRetryRequested": msgspec.json.Decoder(TaskRetryRequested),
+    "LineageHandedOn": msgspec.json.Decoder(LineageHandedOn),
     "DefinitionsDeployed": msgspec.json.Decoder(DefinitionsDeployed),
     **{name: msgspec.json.Decoder(kind) for name, kind in AUTOMATION_EVENTS.items()},
 }

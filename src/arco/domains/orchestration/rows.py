@@ -240,6 +240,15 @@ class DeploymentRow(Row, frozen=True, kw_only=True, gc=False):
     row_version: str
 
 
+class LineageDueRow(Row, frozen=True, kw_only=True, gc=False):
+    """A task that succeeded, and whose inputs lineage has not heard of yet: the sweeper tells it."""
+
+    born: str
+    task_key: str
+    attempt: Uint32
+    run_id: str
+
+
 RUNS: Final = TableSpec("runs", RunRow, key=("born",), domain=ORCHESTRATION, private=_PRIVATE)
 TASKS: Final = TableSpec("tasks", TaskRow, key=("born", "task_key"), domain=ORCHESTRATION, private=_PRIVATE)
 DEPENDENCIES: Final = TableSpec(
@@ -261,6 +270,9 @@ RUN_KEY_CONFLICTS: Final = TableSpec(
 RUN_BIRTHS: Final = TableSpec("run_births", RunBirthRow, key=("run_id",), domain=ORCHESTRATION)
 AGENDA: Final = TableSpec("agenda", AgendaRow, key=("lane", "group", "due", "born", "task_key"), domain=ORCHESTRATION)
 SLOTS: Final = TableSpec("concurrency_slots", SlotsRow, key=("concurrency_key",), domain=ORCHESTRATION)
+LINEAGE_DUE: Final = TableSpec(
+    "lineage_outbox", LineageDueRow, key=("born", "task_key", "attempt"), domain=ORCHESTRATION
+)
 DEPLOYMENTS: Final = TableSpec("deployments", DeploymentRow, key=("manifest_id",), domain=ORCHESTRATION)
 WORKSPACE: Final = TableSpec("workspace_settings", WorkspaceRow, key=("key",), domain=ORCHESTRATION)
 
@@ -276,6 +288,7 @@ ALL: Final[tuple[TableSpec[Any], ...]] = (
     RUN_BIRTHS,
     AGENDA,
     SLOTS,
+    LINEAGE_DUE,
     DEPLOYMENTS,
     WORKSPACE,
 )

@@ -72,7 +72,7 @@ class HeartbeatRequest(_Camel, frozen=True, kw_only=True):
 
 
 class OutputRequest(_Camel, frozen=True, kw_only=True):
-    """What an attempt made."""
+    """What an attempt made. From `inputs` on ours: what was read, which columns were handed on, checks, columns."""
 
     materialization_id: str | None = None
     row_count: _Size | None = None
@@ -84,6 +84,11 @@ class OutputRequest(_Camel, frozen=True, kw_only=True):
     output_visibility_state: Literal["PENDING", "VISIBLE", "FAILED"] | None = None
     published_at: str | None = None
     publish_error: str | None = None
+    inputs: Annotated[list[dict[str, Any]], msgspec.Meta(max_length=1_000)] = []
+    column_lineage: Annotated[dict[str, list[str]], msgspec.Meta(max_length=10_000)] = {}
+    checks: Annotated[list[dict[str, Any]], msgspec.Meta(max_length=1_000)] = []
+    schema: Any = None
+    metadata: dict[str, Any] = {}
 
 
 class ErrorRequest(_Camel, frozen=True, kw_only=True):
@@ -312,6 +317,11 @@ def _output(told_output: OutputRequest) -> TaskOutput:
         delta_table=told_output.delta_table,
         delta_version=told_output.delta_version,
         delta_partition=told_output.delta_partition,
+        inputs=told_output.inputs,
+        column_lineage=told_output.column_lineage,
+        checks=told_output.checks,
+        schema=told_output.schema,
+        metadata=told_output.metadata,
     )
 
 

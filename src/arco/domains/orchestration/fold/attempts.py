@@ -11,6 +11,7 @@ import msgspec
 from arco.core import instant
 from arco.domains.orchestration.agenda import TERMINAL, late_at, silent_at
 from arco.domains.orchestration.events import (
+    LineageHandedOn,
     OutputVisibility,
     TaskCompletionRecorded,
     TaskFinished,
@@ -19,10 +20,10 @@ from arco.domains.orchestration.events import (
     TaskStarted,
 )
 from arco.domains.orchestration.fold import refusals
-from arco.domains.orchestration.fold.board import Moment, put_run, put_task, run_of, task_of
+from arco.domains.orchestration.fold.board import Moment, born_of, put_run, put_task, run_of, task_of
 from arco.domains.orchestration.fold.ending import end_task, retry_at_ms
 from arco.domains.orchestration.fold.materialized import note_attempt
-from arco.domains.orchestration.rows import RUNS, RunRow, TaskRow
+from arco.domains.orchestration.rows import LINEAGE_DUE, RUNS, LineageDueRow, RunRow, TaskRow
 from arco.kernel.fold import Accepted, Decision, Rejected, View
 
 CANCEL: Final = "cancel"
@@ -105,6 +106,11 @@ def finished(view: View, event: TaskFinished, moment: Moment) -> Decision:
     if new.state in TERMINAL:
         end_task(view, task, new, moment)
         _count_output(view, task, new)
+        if event.outcome == "succeeded" and event.output is not None and event.output.inputs:
+            view.put(
+                LINEAGE_DUE,
+                LineageDueRow(born=new.born, task_key=new.task_key, attempt=new.attempt, run_id=new.run_id),
+            )
     else:
         put_task(view, task, new)
     return Accepted()
@@ -132,6 +138,14 @@ def visibility_changed(view: View, event: TaskOutputVisibilityChanged, moment: M
     new = msgspec.structs.replace(_seen(task, seen, moment), row_version=moment.version)
     put_task(view, task, new)
     _count_output(view, task, new)
+    return Accepted()
+
+
+def lineage_handed_on(view: View, event: LineageHandedOn, _moment: Moment) -> Decision:
+    """Lineage knows what a task read: it need not be told again."""
+    born = born_of(view, event.run_id)
+    if born is not None:
+        view.delete(LINEAGE_DUE, (born, event.task_key, event.attempt))
     return Accepted()
 
 

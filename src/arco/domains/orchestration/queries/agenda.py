@@ -10,12 +10,14 @@ from arco.domains.orchestration.agenda import READY
 from arco.domains.orchestration.fold.board import WORKSPACE_SLOTS
 from arco.domains.orchestration.rows import (
     AGENDA,
+    LINEAGE_DUE,
     OUTBOX,
     RUNS,
     SLOTS,
     TASKS,
     WORKSPACE,
     AgendaRow,
+    LineageDueRow,
     OutboxRow,
     RunRow,
     SlotsRow,
@@ -76,6 +78,13 @@ async def tasks_of(snapshot: Snapshot, places: Iterable[AgendaRow]) -> list[Task
 async def run_at(snapshot: Snapshot, place: AgendaRow) -> RunRow | None:
     """The run at a place."""
     return await snapshot.get(RUNS, (place.born,))
+
+
+async def lineage_due(snapshot: Snapshot, *, limit: int) -> list[tuple[LineageDueRow, TaskRow]]:
+    """Tasks whose inputs lineage has not heard of, oldest runs first."""
+    rows = await snapshot.scan(LINEAGE_DUE, limit=limit)
+    tasks = await asyncio.gather(*(snapshot.get(TASKS, (row.born, row.task_key)) for row in rows))
+    return [(row, task) for row, task in zip(rows, tasks, strict=True) if task is not None]
 
 
 async def outbox_of(snapshot: Snapshot, task: TaskRow) -> OutboxRow | None:
