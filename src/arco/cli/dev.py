@@ -89,14 +89,17 @@ def _follow(server: ChildServer, worker: "subprocess.Popen[bytes]", targets: lis
 def _files(targets: list[str]) -> frozenset[tuple[str, int, int]]:
     """The Python files of the project with their times and sizes."""
     folders = {Path(target) if Path(target).is_dir() else Path(target).parent for target in targets}
+    files = [file for folder in folders for file in folder.rglob("*.py") if _is_code(file)]
     found = set()
-    for folder in folders:
-        for file in folder.rglob("*.py"):
-            if not any(part in _SKIPPED or part.startswith(".") for part in file.parts):
-                with contextlib.suppress(OSError):
-                    facts = file.stat()
-                    found.add((str(file), facts.st_mtime_ns, facts.st_size))
+    for file in files:
+        with contextlib.suppress(OSError):
+            facts = file.stat()
+            found.add((str(file), facts.st_mtime_ns, facts.st_size))
     return frozenset(found)
+
+
+def _is_code(file: Path) -> bool:
+    return not any(part in _SKIPPED or part.startswith(".") for part in file.parts)
 
 
 @contextmanager

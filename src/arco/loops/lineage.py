@@ -1,4 +1,4 @@
-"""Lineage from what really ran: what tasks read and made becomes edges in the catalog's chain (ADR 0022).
+"""Lineage from what really ran: what tasks read and made becomes edges in the catalog's chain (ADR 0023).
 
 The two chains share no commit. A task that succeeded has a row that says that lineage has not heard of it, put by the
 very event that made it succeed; whoever finds the row hands the edges in, and then says so. Edges are named by what
