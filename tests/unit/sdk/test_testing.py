@@ -1,13 +1,15 @@
 """`arco.testing`: a project's assets in memory, in the order of their dependencies."""
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from arco import AssetIn, Context, DefinitionError, Partition, asset, daily, resource, static
+from arco import AssetIn, Context, DefinitionError, InputTable, Partition, asset, daily, resource, static
 from arco.sdk.loading import AssetSet
 from arco.testing import RunFailed, a_context, materialize
 
@@ -139,3 +141,19 @@ def test_several_dimensions_each_asset_takes_its_own() -> None:
 
     result = materialize([events, both], partition={"date": "2025-01-15", "region": "eu"})
     assert result.table(both).column("at").to_pylist() == ["eu 2025-01-15"]
+
+
+def test_a_function_that_wants_a_file_gets_one() -> None:
+    @asset
+    def counted(orders: Path, rows: InputTable, pieces: list[Path]) -> Any:
+        assert rows.arrow().num_rows == 1
+        return [{"files": len(pieces), **row} for row in pq.read_table(orders).to_pylist()]
+
+    handed = {"default.orders": [{"id": 5}], "default.rows": [{"id": 6}], "default.pieces": [{"id": 7}]}
+    assert materialize([counted], inputs=handed).table(counted).to_pylist() == [{"files": 1, "id": 5}]
+
+    @asset
+    def located(orders: str) -> None: ...
+
+    with pytest.raises(RunFailed, match="a table in memory has no URL; take a Path"):
+        materialize([located], inputs={"default.orders": [{"id": 5}]})

@@ -14,10 +14,11 @@ import pytest
 from deltalake import DeltaTable
 from tests.fakes import FrozenClock
 
-from arco import Asset, AssetIn, InputTable, asset, daily, hourly, monthly, static, yearly
+from arco import Asset, AssetIn, InputTable, Partition, asset, daily, hourly, monthly, static, tenant, yearly
 from arco.sdk.execute import AssetSet, TaskReport, TaskRun, run_task
 from arco.sdk.io.port import Registration
 from arco.sdk.io.warehouse import WarehouseIo
+from arco.sdk.partitions import partition_of
 
 ATTEMPTS = itertools.count(1)
 
@@ -456,3 +457,49 @@ def test_a_type_that_delta_does_not_have_is_named(tmp_path: Path) -> None:
     assert report.error is not None
     assert report.error["message"] == "column d is duration[us], which Delta has no type for"
     done(run(io, a_source("parquet", [pl.DataFrame({"d": [dt.timedelta(1)]})], name="other")))
+
+
+def test_hostile_values_of_a_partition_stay_in_their_part(warehouse: WarehouseIo, form: str) -> None:
+    values = [
+        "../../x",
+        "/etc/passwd",
+        "a/b",
+        "_b",
+        ".",
+        "x' OR '1'='1",
+        'y" OR "a"="a',
+        "c%2Fd",
+        "é🎉",
+        "tenant=z",
+        "\\",
+    ]
+    seen: list[str] = []
+    cut = tenant("tenant")
+
+    @asset(namespace="raw", io=form, partitions=cut)
+    def events(partition: Partition) -> Any:
+        seen.append(str(partition["tenant"]))
+        return [{"id": len(seen)}]
+
+    for value in [*values, *values]:
+        done(run(warehouse, events, partition=partition_of([cut], {"tenant": value}).key))
+    table = read(warehouse, events)
+    assert dict(zip(table["tenant"].to_pylist(), table["id"].to_pylist(), strict=True)) == {
+        value: len(values) + index + 1 for index, value in enumerate(values)
+    }
+    for value in values:
+        part = partition_of([cut], {"tenant": value}).key
+        assert read(warehouse, events, AssetIn(events), cut=cut, partition=part)["tenant"].to_pylist() == [value]
+    if not warehouse.root.startswith("memory:"):
+        above = Path(warehouse.root)
+        assert [path.name for path in above.iterdir()] == ["raw"]
+        assert [path.name for path in (above / "raw").iterdir()] == ["events"]
+
+
+def test_a_value_that_is_too_long_to_name_a_file_is_refused(warehouse: WarehouseIo, form: str) -> None:
+    cut = tenant("tenant")
+    events = a_source(form, [[{"id": 1}]], partitions=cut)
+    report = run(warehouse, events, partition=partition_of([cut], {"tenant": "x" * 300}).key)
+    assert report.error is not None
+    assert (report.error["category"], report.error["retryable"]) == ("CONFIGURATION", False)
+    assert "too long to name a file" in report.error["message"]

@@ -7,8 +7,8 @@ from arco.sdk.errors import ConfigurationFailed
 from arco.sdk.io.extent import extent_of
 from arco.sdk.io.parts import fitted
 from arco.sdk.io.port import Column, InputFacts, Loaded, OutputFacts, Reading, Staged, Writing
+from arco.sdk.io.source import Handing, Source
 from arco.sdk.io.staged import staged_of
-from arco.sdk.io.values import InputTable, handed_over
 from arco.sdk.partitions import NO_PARTITION, Partition
 
 
@@ -18,6 +18,7 @@ class MemoryIo:
     def __init__(self) -> None:
         self.tables: dict[str, dict[Partition, Any]] = {}
         self._versions: dict[str, int] = {}
+        self._handing = Handing(None)
 
     def put(self, key: str, table: Any, partition: Partition = NO_PARTITION) -> None:
         """Have this table, or this part of one, from now on."""
@@ -30,6 +31,7 @@ class MemoryIo:
 
     def read(self, reading: Reading) -> Loaded:
         import pyarrow as pa  # noqa: PLC0415  # only a task that reads a table needs it
+        import pyarrow.dataset as ds  # noqa: PLC0415  # only a task that reads a table needs it
 
         key = reading.asset.key
         parts: Mapping[Partition, Any] = self.tables.get(key, {})
@@ -40,19 +42,29 @@ class MemoryIo:
                 f"{key} has no table{_where(reading)}: make it first, or hand it over with inputs={{...}}"
             )
         table = pa.concat_tables([parts[one] for one in chosen], promote_options="permissive")
-        if reading.reads.columns is not None:
-            table = table.select(list(reading.reads.columns))
+        source = Source(
+            dataset=ds.dataset(table),
+            location=key,
+            urls=[],
+            format="memory",
+            version=str(self._versions[key]),
+            byte_size=table.nbytes,
+            local=False,
+        )
+        if reading.form in ("url", "urls"):
+            raise ConfigurationFailed(f"parameter {reading.parameter}: a table in memory has no URL; take a Path")
+        value, rows = self._handing.value(source, reading.form, reading.reads.columns)
         facts = InputFacts(
             asset_key=key,
             parameter_name=reading.parameter,
             mapping=reading.reads.mapping,
             partitions=[one.key for one in chosen if one.key],
-            version=str(self._versions[key]),
-            row_count=table.num_rows,
-            byte_size=table.nbytes,
-            columns=table.column_names,
+            version=source.version,
+            row_count=rows,
+            byte_size=source.byte_size,
+            columns=source.known(reading.reads.columns),
         )
-        return Loaded(_value(reading, table), facts)
+        return Loaded(value, facts)
 
     def stage(self, writing: Writing, made: Any) -> Staged:
         return staged_of(made)
@@ -76,7 +88,7 @@ class MemoryIo:
         staged.close()
 
     def release(self) -> None:
-        """Tables in memory stay."""
+        self._handing.close()
 
 
 def columns_of(schema: Any) -> list[Column]:
@@ -86,14 +98,3 @@ def columns_of(schema: Any) -> list[Column]:
 
 def _where(reading: Reading) -> str:
     return f" for {reading.partition.key}" if reading.partition.key and reading.asset.partitions else ""
-
-
-def _value(reading: Reading, table: Any) -> Any:
-    if reading.form == "handle":
-        return InputTable([], lambda columns: table if columns is None else table.select(columns))
-    if reading.form in ("path", "paths", "url", "urls"):
-        raise ConfigurationFailed(
-            f"parameter {reading.parameter}: a table in memory has no {reading.form}; "
-            "run it on files (materialize(..., folder=...))"
-        )
-    return handed_over(table, reading.form)
