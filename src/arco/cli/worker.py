@@ -39,9 +39,9 @@ def worker(args: Namespace, terminal: Terminal) -> int:
     try:
         server.run(settings, server.Hand(targets=targets, watch=args.watch))
     except CodeBroken as broken:
-        raise CommandProblem(
-            f"the code cannot be loaded: {broken.message.rstrip()}", "mend it, and start again"
-        ) from None
+        what, _, trace = broken.message.partition("\n")
+        sys.stderr.write(trace)
+        raise CommandProblem(f"the code cannot be loaded: {what}", "mend it, and start again") from None
     return OK
 
 

@@ -68,3 +68,39 @@ def _nested_type(arrow: "pa.DataType") -> str:
     if kinds.is_union(arrow):
         return str(arrow).upper()
     return f"ARRAY<{sql_type(arrow.value_type)}>"
+
+
+def sql_name(text: str) -> str:
+    """The SQL name of an Arrow type given as its text, for who has no Arrow at hand: `list<item: int8>` is an array."""
+    text = text.removesuffix(" not null").strip()
+    head, _, rest = text.partition("<")
+    if head.startswith("timestamp["):
+        return "TIMESTAMP" if "tz=" in head else "TIMESTAMP_NTZ"
+    if head.startswith("decimal"):
+        return "DECIMAL" + head[head.index("(") :].replace(" ", "")
+    if not rest:
+        return "BINARY" if head.startswith("fixed_size_binary") else _NAMES.get(head, head.upper())
+    inner = _parts(rest[: rest.rindex(">")])
+    match head:
+        case "dictionary":
+            return sql_name(inner[0].removeprefix("values="))
+        case "map":
+            return f"MAP<{','.join(map(sql_name, inner[:2]))}>"
+        case "struct":
+            fields = [part.partition(": ") for part in inner]
+            return f"STRUCT<{','.join(f'{name}:{sql_name(kind)}' for name, _, kind in fields)}>"
+        case _ if head.endswith(("list", "list_view")):
+            return f"ARRAY<{sql_name(inner[0].partition(': ')[2])}>"
+    return text.upper()
+
+
+def _parts(text: str) -> list[str]:
+    """Cut at the commas that are within no bracket."""
+    found, depth = [""], 0
+    for char in text:
+        depth += (char in "<([") - (char in ">)]")
+        if char == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += char
+    return [part.strip() for part in found]

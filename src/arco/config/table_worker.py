@@ -85,6 +85,17 @@ WORKER_VARIABLES: Final = (
     _row(
         "ARCO_FLOW_WORKER_TARGETS", "Modules, packages or files with assets, unless named on the command line.", words
     ),
+    _row(
+        "ARCO_FLOW_WORKER_WAREHOUSE",
+        "Where tables of assets lie.",
+        rule="a folder, or a URL such as gs://bucket/folder",
+        default="warehouse",
+    ),
+    _row(
+        "ARCO_FLOW_WORKER_CATALOG",
+        "The catalog that tables are registered in, by namespace and name; unset: in none.",
+        rule="the name of a catalog",
+    ),
     _row("ARCO_FLOW_WORKER_HOST", "The address to listen on.", default="127.0.0.1"),
     _row(
         "ARCO_FLOW_WORKER_PORT",

@@ -28,6 +28,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     log_format: str
     targets: tuple[str, ...]
+    catalog: str
     host: str
     port: int
     worker_id: str | None
@@ -88,6 +89,7 @@ def _settings(draft: Draft) -> WorkerSettings:
         log_level=flow("LOG_LEVEL"),
         log_format=flow("LOG_FORMAT"),
         targets=flow("WORKER_TARGETS") or (),
+        catalog=flow("WORKER_CATALOG") or "",
         host=flow("WORKER_HOST"),
         port=draft["PORT"] if draft["PORT"] is not None else flow("WORKER_PORT"),
         worker_id=flow("WORKER_ID"),

@@ -9,7 +9,7 @@ or the token is no longer good.
 import asyncio
 import contextlib
 import signal
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from arco.core.log import Log
 from arco.dispatch.envelope import TIMEOUT_MEMBER, WorkerDispatchEnvelope
 from arco.worker import words
 from arco.worker.capture import Capture
-from arco.worker.children import Child, CodeBroken, Died
+from arco.worker.children import Child, CodeBroken, Died, Ears
 from arco.worker.pool import Pool
 
 HEARTBEAT_TIMEOUT_S: Final = 300
@@ -73,6 +73,8 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
     worker_id: str
     grace_ms: int
     report_ms: int
+    register: Callable[[dict[str, Any]], Awaitable[str]]
+    """Makes a table known to the catalog; nothing, or why that failed."""
     task_token: str | None = None
 
 
@@ -173,7 +175,7 @@ class Attempt:
         self._child = child
         ended: words.Report | Died = Died(-int(signal.SIGKILL))
         try:
-            ended = await child.run(words.Do(task), self._output, self._note)
+            ended = await child.run(words.Do(task), self._output, Ears(self._note, self._bench.register))
         finally:
             self._bench.pool.give_back(child, ended)
             self.released.set()

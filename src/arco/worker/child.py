@@ -16,7 +16,8 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -26,7 +27,7 @@ import msgspec
 from arco.sdk.execute import AssetSet, TaskRun, load_assets, run_task
 from arco.sdk.io.port import IoManager
 from arco.worker import words
-from arco.worker.tables import tables_of
+from arco.worker.tables import AskingRegistrar, tables_of
 
 MEMORY_VARIABLE: Final = "ARCO_CHILD_MEMORY_BYTES"
 """How a nursery is told what each child may use; bytes."""
@@ -34,6 +35,7 @@ MEMORY_VARIABLE: Final = "ARCO_CHILD_MEMORY_BYTES"
 _OWN: Final = 3
 """The descriptor of a child's socket, after input, output and errors."""
 _PR_SET_PDEATHSIG: Final = 1
+_OF_TABLES: Final = ("pyarrow.dataset", "pyarrow.parquet", "deltalake", "fsspec.implementations.local")
 _TEXT_CHARS_MAX: Final = 64 * 1024
 _PAGE: Final = os.sysconf("SC_PAGESIZE") if hasattr(os, "sysconf") else 4096
 
@@ -43,6 +45,7 @@ class Code(msgspec.Struct, frozen=True):
 
     found: AssetSet
     io: IoManager
+    registrar: AskingRegistrar
 
     @property
     def assets(self) -> Sequence[str]:
@@ -53,11 +56,21 @@ class Code(msgspec.Struct, frozen=True):
 def load_code(targets: Sequence[str]) -> Code | words.Broken:
     """The assets in the user's modules and what reads and writes their tables, or why there is none."""
     try:
-        return Code(load_assets(targets), tables_of(os.environ))
+        registrar = AskingRegistrar()
+        code = Code(load_assets(targets), tables_of(os.environ, registrar), registrar)
+        _preload()
     except (Exception, SystemExit) as error:  # noqa: BLE001  # user code may raise anything while it is imported
         cause = error.__cause__ or error
         text = "".join(traceback.format_exception(cause))
         return words.Broken(f"{getattr(error, 'message', None) or error}\n{text}"[-_TEXT_CHARS_MAX:])
+    return code
+
+
+def _preload() -> None:
+    """Where the code knows Arrow, its tables are of Arrow: what reads and writes them is loaded once, and shared."""
+    if "pyarrow" in sys.modules:
+        for name in _OF_TABLES:
+            import_module(name)
 
 
 def become_child(descriptors: Sequence[int], parent: int, code: Code | None, targets: Sequence[str]) -> None:
@@ -90,11 +103,15 @@ class _Child:
 
     def serve(self) -> None:
         signal.signal(signal.SIGTERM, self._interrupt)
+        self._code.registrar.ask = self._ask
         words.send(self._sock, words.Ready(_resident()))
         while (received := words.receive(self._sock)) is not None:
+            command = words.to_child.decode(received)
+            if not isinstance(command, words.Do):
+                continue  # the answer to a question of a task that was interrupted while it waited
             self._busy, self._cancelled = True, False
             before = threading.active_count()
-            report = self._run(words.to_child.decode(received).task)
+            report = self._run(command.task)
             _flush()
             words.send(self._sock, msgspec.structs.replace(report, resident=_resident(), litter=_litter(before)))
             self._busy = False
@@ -133,8 +150,28 @@ class _Child:
         if not self._busy:
             os._exit(0)  # told to end between two tasks; a report on its way is not held up
 
+    def _ask(self, question: words.Register) -> words.Registered | None:
+        with self._undisturbed():
+            words.send(self._sock, question)
+            received = words.receive(self._sock)
+        answer = None if received is None else words.to_child.decode(received)
+        return answer if isinstance(answer, words.Registered) else None
+
     def _progress(self, percent: int | None, message: str | None) -> None:
-        words.send(self._sock, words.Progress(percent, message))
+        with self._undisturbed():
+            words.send(self._sock, words.Progress(percent, message))
+
+    @contextlib.contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Half a message would be the end of the conversation: an interruption waits until it is whole."""
+        before, running = self._cancelled, self._running
+        self._running = False
+        try:
+            yield
+        finally:
+            self._running = running
+        if running and self._cancelled and not before:
+            raise KeyboardInterrupt
 
 
 class _Through(io.RawIOBase):

@@ -11,9 +11,9 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -30,6 +30,14 @@ BURIAL_S: Final = 1.0
 
 END_S: Final = 5.0
 """How long a nursery that was told to end may take, before it is killed."""
+
+_UNTHREADED: Final = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "_RJEM_MALLOC_CONF": "background_thread:false",
+}
+"""Libraries that start threads while they are imported do without, or nothing could be forked; whoever sets these
+variables himself has it his way, and children that load the code for themselves."""
 
 _LOST: Final = -int(signal.SIGKILL)
 
@@ -50,6 +58,13 @@ class Died(msgspec.Struct, frozen=True):
     """A child ended without a report: an exit code, or a signal's number below zero."""
 
     code: int
+
+
+class Ears(msgspec.Struct, frozen=True):
+    """Who hears what a task says while it runs: how far it is, and which table is to be registered."""
+
+    on_progress: Callable[[words.Progress], None]
+    register: Callable[[dict[str, Any]], Awaitable[str]]
 
 
 class Child:
@@ -75,10 +90,8 @@ class Child:
             raise NurseryGone(errors.text())
         self.resident = message.resident
 
-    async def run(
-        self, task: words.Do, output: Sequence[Capture], on_progress: Callable[[words.Progress], None]
-    ) -> words.Report | Died:
-        """Run a task; what it writes goes to the captures of output and errors."""
+    async def run(self, task: words.Do, output: Sequence[Capture], ears: "Ears") -> words.Report | Died:
+        """Run a task; what it writes goes to the captures of output and errors, what it asks and tells to `ears`."""
         self.tasks += 1
         for pipe, capture in zip(self.pipes, output, strict=True):
             pipe.drain_all()  # what the task before left behind is nobody's
@@ -86,8 +99,12 @@ class Child:
         try:
             self._writer.write(words.framed(task))
             await self._writer.drain()
-            while isinstance(message := await self._next(), words.Progress):
-                on_progress(message)
+            while isinstance(message := await self._next(), words.Progress | words.Register):
+                if isinstance(message, words.Progress):
+                    ears.on_progress(message)
+                else:
+                    self._writer.write(words.framed(words.Registered(await ears.register(message.table))))
+                    await self._writer.drain()
         except OSError:
             message = None
         if isinstance(message, words.Report):
@@ -319,5 +336,6 @@ def _environment(memory_bytes: int) -> dict[str, str]:
     secrets = {twin for name in SECRET_NAMES for twin in (name, f"{name}_FILE")}
     kept = {name: value for name, value in os.environ.items() if name not in secrets}
     packages = [str(Path(arco.__file__).parent.parent), *kept.get("PYTHONPATH", "").split(os.pathsep)]
+    kept = _UNTHREADED | kept
     kept["PYTHONPATH"] = os.pathsep.join(path for path in packages if path)
     return kept | ({MEMORY_VARIABLE: str(memory_bytes)} if memory_bytes else {})

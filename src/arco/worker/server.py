@@ -28,6 +28,7 @@ from arco.dispatch.envelope import ENVELOPE_BYTES_MAX, SECRET_HEADER
 from arco.worker.attempt import Bench
 from arco.worker.desk import Desk, Gatekeeping
 from arco.worker.pool import Pool, PoolSettings
+from arco.worker.registry import Registry
 
 AGENT: Final = "arco-flow-cli"
 WATCH_MS: Final = 500
@@ -66,6 +67,7 @@ class _Worker:
         self._log: Log = LineLog(standard_output, self._clock, level=settings.log_level, text=text)
         self._pool = Pool(_pool_settings(settings, hand.targets), clock=self._clock, log=self._log)
         self._callbacks = Callbacks(_caller(settings))
+        self._registry = Registry(settings)
         self._desk = self._new_desk()
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,6 +98,7 @@ class _Worker:
             await runner.cleanup()
             await self._pool.stop()
             await self._callbacks.close()
+            await self._registry.close()
         self._log.info("worker_stopped")
 
     def _new_desk(self) -> Desk:
@@ -108,6 +111,7 @@ class _Worker:
             worker_id=settings.worker_id or f"{socket.gethostname()}-{os.getpid()}",
             grace_ms=settings.grace_s * 1000,
             report_ms=settings.report_s * 1000,
+            register=self._registry.register,
             task_token=settings.task_token,
         )
         rules = Gatekeeping(

@@ -75,6 +75,18 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     message: str | None = None
 
 
+class Register(msgspec.Struct, frozen=True, tag="register"):
+    """From a child: make this table known (the SDK's `Registration`), and say how that went."""
+
+    table: dict[str, Any]
+
+
+class Registered(msgspec.Struct, frozen=True, tag="registered"):
+    """To a child: its table is known; `problem` says why it is not."""
+
+    problem: str = ""
+
+
 class Report(msgspec.Struct, frozen=True, tag="report", kw_only=True):
     """From a child: how its task ended (the SDK's `TaskReport`), and what it left behind."""
 
@@ -91,7 +103,8 @@ class Report(msgspec.Struct, frozen=True, tag="report", kw_only=True):
 
 ToNursery = Fork | Signal
 FromNursery = Loaded | Broken | Threaded | Forked | Ended
-FromChild = Ready | Broken | Progress | Report
+FromChild = Ready | Broken | Progress | Register | Report
+ToChild = Do | Registered
 
 _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=str)
 """A member that MessagePack does not know, in a report of user code, is told as text."""
@@ -99,7 +112,7 @@ _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=str)
 to_nursery: Final = msgspec.msgpack.Decoder(ToNursery)
 from_nursery: Final = msgspec.msgpack.Decoder(FromNursery)
 from_child: Final = msgspec.msgpack.Decoder(FromChild)
-to_child: Final = msgspec.msgpack.Decoder(Do)
+to_child: Final = msgspec.msgpack.Decoder(ToChild)
 
 
 def framed(message: msgspec.Struct) -> bytes:
