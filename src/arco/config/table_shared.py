@@ -151,7 +151,7 @@ SHARED: Final = (
     ),
     Variable(
         name="ARCO_CACHE_BYTES",
-        roles=(API, COMPACTOR, FLOW_COMPACTOR),
+        roles=ROLES,
         doc="Decoded segments, pages and deltas kept in memory, of all workspaces together.",
         parse=integer(1),
         rule="> 0",
