@@ -32,7 +32,7 @@ def days(date: dt.date) -> Any:
     checks=[checks.row_count(min=2)],
 )
 def sales(days: pl.DataFrame, week: pl.DataFrame, region: str, context: Context) -> pl.DataFrame:
-    context.report(days_before=week.height)
+    context.report(days_before=week.height, share=0.5, note="é")
     return pl.DataFrame({"amount": ROWS[region], "weekday": days["weekday"][0]})
 
 
@@ -85,7 +85,7 @@ async def test_a_project_is_deployed_planned_run_and_reported(
     second = await worked(world, api, io, run_id, "mart.sales")
     assert second.error is None
     assert second.output is not None
-    assert second.output["metadata"] == {"days_before": 1}
+    assert second.output["metadata"] == {"days_before": 1, "share": 0.5, "note": "é"}
     assert second.output["deltaPartition"] == "date=d:2025-01-15,region=s:ZXU"
     assert (await states(api, run_id))[""] == "SUCCEEDED"
     listed = (await api.get(f"{WORKSPACE}/partitions", params={"assetKey": "mart.sales"})).json()["partitions"]
