@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from typing import Any as Any
     from typing import Final as Final
 
+    from arco.clients.project import AsyncClient as AsyncClient
+    from arco.clients.project import Client as Client
     from arco.sdk import checks as checks
     from arco.sdk.assets import Asset as Asset
     from arco.sdk.assets import asset as asset
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES: "Final" = {
+    "arco.clients.project": ("AsyncClient", "Client"),
     "arco.sdk": ("checks",),
     "arco.sdk.assets": ("Asset", "asset"),
     "arco.sdk.checks": ("CheckResult", "asset_check"),
