@@ -14,8 +14,12 @@ from typing import Final
 
 from arco.cli.failures import OK, CommandProblem
 from arco.cli.terminal import Terminal
+from arco.clients.api import DEFAULT_URL
 from arco.core.entropy import SystemEntropy
 from arco.demo.server import ChildServer, child_server, free_port
+
+CATALOG: Final = "lake"
+"""The catalog that tables of a project are registered in."""
 
 _LOOK_S: Final = 0.5
 _STOP_S: Final = 10.0
@@ -26,6 +30,9 @@ _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
 def dev(args: Namespace, terminal: Terminal) -> int:
     """Start a server and a worker, deploy the project, and deploy it again whenever its files change."""
     targets = args.target or _found_here()
+    # Whoever stops us stops what we started: the blocks below are left, as with Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     root = Path(args.storage or ".arco").resolve()
     worker_port, secret = free_port(0), SystemEntropy().bytes(32).hex()
     shared = {"ARCO_FLOW_WORKER_DISPATCH_SECRET": secret}
@@ -38,13 +45,18 @@ def dev(args: Namespace, terminal: Terminal) -> int:
             "ARCO_FLOW_API_URL": server.url,
             "ARCO_FLOW_TENANT_ID": "local",
             "ARCO_FLOW_WORKSPACE_ID": "default",
+            # Below the workspace's folder, where the server may read tables too.
+            "ARCO_FLOW_WORKER_WAREHOUSE": str(root / "tenant=local" / "workspace=default" / "warehouse"),
+            "ARCO_FLOW_WORKER_CATALOG": CATALOG,
         }
         with _worker(targets, worker_port, worker_settings, root) as worker:
             _deploy(server, targets, terminal)
             terminal.say(f"server  {server.url}   (log {server.log})")
             terminal.say(f"worker  http://127.0.0.1:{worker_port}   (log {root / 'dev-worker.log'})")
             terminal.say("Ctrl-C stops both; files are deployed again when they change")
-            terminal.note("next, in another terminal:  arco run NAMESPACE.ASSET --upstream")
+            terminal.say(f"tables  are registered as {CATALOG}.NAMESPACE.ASSET")
+            elsewhere = "" if server.url == DEFAULT_URL else f" --url {server.url}"
+            terminal.note(f"next, in another terminal:  arco run NAMESPACE.ASSET --upstream{elsewhere}")
             with contextlib.suppress(KeyboardInterrupt):
                 _follow(server, worker, targets, terminal)
     return OK

@@ -60,14 +60,15 @@ README: Final = """# A project of arco
 ```sh
 arco dev                                  # server, worker, and these assets
 arco run marts.best_customer --upstream   # in another terminal
+arco query --data "SELECT * FROM lake.marts.best_customer"
 python -m pytest                          # the assets' own tests
 ```
 
 `assets.py` has the assets. Change it while `arco dev` runs: it is deployed again. `.arco-flow/state.json` keeps the ids
-of assets and belongs in version control; `.arco` and `warehouse` are this machine's and do not.
+of assets and belongs in version control; `.arco`, with all tables, is this machine's and does not.
 """
 
-GITIGNORE: Final = ".arco/\nwarehouse/\n__pycache__/\n"
+GITIGNORE: Final = ".arco/\n__pycache__/\n"
 
 FILES: Final = {"assets.py": ASSETS, "test_assets.py": TESTS, "README.md": README, ".gitignore": GITIGNORE}
 

@@ -1,0 +1,117 @@
+"""`arco init` and `arco dev` as a newcomer meets them: a project, a run, its tables, and nothing left behind."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from .servers import environment, free_port
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+
+def arco(*arguments: str, folder: Path, url: str = "") -> "subprocess.CompletedProcess[str]":
+    """A command in a folder."""
+    variables = {"ARCO_URL": url} if url else {}
+    return subprocess.run(
+        [sys.executable, "-m", "arco", *arguments],
+        cwd=folder,
+        env=environment(variables),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+class Dev:
+    """An `arco dev` and what it has said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "arco", "dev", "--port", str(free_port())],
+            cwd=folder,
+            env=environment({"PYTHONUNBUFFERED": "1"}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if line.startswith("next,"):
+                break
+        self.text = "".join(self.lines)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(self.process.stdout)
+
+    def url(self, of: str) -> str:
+        """Where the server or the worker is."""
+        found = re.search(rf"^{of} +(http://\S+)", self.text, re.MULTILINE)
+        assert found, self.text
+        return found[1]
+
+    def stop(self) -> int:
+        """End it as a supervisor would."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(40)
+        self._reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+def listening(url: str) -> bool:
+    """Whether anybody answers there."""
+    port = int(url.rpartition(":")[2])
+    done = subprocess.run(
+        [sys.executable, "-c", f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)"],
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def test_a_newcomers_project_runs_is_queried_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    told = arco("init", "etl", folder=tmp_path)
+    assert (told.returncode, "arco dev" in told.stderr) == (0, True), told.stderr
+    project = tmp_path / "etl"
+    assert arco("init", folder=project).returncode == 1  # what is there stays
+    tests = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=project,
+        env=environment({}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert tests.returncode == 0, tests.stdout
+    dev = Dev(project)
+    try:
+        server, worker = dev.url("server"), dev.url("worker")
+        assert "deployed 3 assets" in dev.text, dev.text
+        run = arco("run", "marts.best_customer", "--upstream", folder=project, url=server)
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert "SUCCEEDED: 3 succeeded" in run.stdout
+        rows = arco("query", "--data", "SELECT * FROM lake.marts.best_customer", "--json", folder=project, url=server)
+        assert json.loads(rows.stdout) == [{"customer": "bob", "spent": 103.75, "orders": 2}]
+        lineage = arco("lineage", "marts.best_customer", folder=project, url=server)
+        assert "raw.orders" in lineage.stdout
+        (listed,) = json.loads(arco("runs", "--json", folder=project, url=server).stdout)
+        logs = arco("logs", listed["runId"], folder=project, url=server)
+        assert "reading orders" in logs.stdout
+    finally:
+        code = dev.stop()
+    assert code == 0, dev.lines
+    assert not listening(server)
+    assert not listening(worker)
