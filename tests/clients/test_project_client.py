@@ -48,7 +48,7 @@ def test_a_program_deploys_begins_watches_and_calls_off(url: str, tmp_path: Path
         client.cancel(run_id, reason="enough")
         over = client.wait(run_id, timeout_s=30, poll_s=0.05)
         assert (over["state"], over["labels"]) == ("CANCELLED", {"team": "growth"})
-        assert client.rerun(run_id)["parentRunId"] == run_id
+        assert client.rerun(run_id, "raw.events")["parentRunId"] == run_id
         assert run_id in [one["runId"] for one in client.runs()]
         assert [one["runId"] for one in client.runs(state="CANCELLED")] == [run_id]
         with pytest.raises(ApiProblem, match="has no logs yet"):

@@ -119,7 +119,7 @@ class Client:
         return self._post(f"{self._of(run_id)}/cancel", {} if reason is None else {"reason": reason})
 
     def rerun(self, run_id: str, *tasks: str, run_key: str | None = None, **more: Any) -> dict[str, Any]:
-        """A new run of what did not succeed, or of these tasks."""
+        """A new run of what did not succeed in a failed one, or of these tasks of any that is over."""
         body = {"mode": "subset" if tasks else "fromFailure", "selection": list(tasks), **_camel(more)}
         return self._post(f"{self._of(run_id)}/rerun", body | ({} if run_key is None else {"runKey": run_key}))
 
