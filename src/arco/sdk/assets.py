@@ -140,7 +140,8 @@ def asset(function: Function | None = None, /, **settings: Any) -> Any:
 def _defined(function: Function, settings: AssetSettings) -> Asset:
     if not inspect.isfunction(function):
         raise DefinitionError(f"@asset stands above a function, not above {function!r}")
-    file, line = inspect.getsourcefile(function) or "<unknown>", function.__code__.co_firstlineno
+    written = inspect.unwrap(function)
+    file, line = inspect.getsourcefile(written) or "<unknown>", written.__code__.co_firstlineno
     try:
         return _asset(function, settings, file=file, line=line)
     except DefinitionError as error:

@@ -114,9 +114,10 @@ def _evaluated(function: Callable[..., Any], annotation: Any) -> Any:
     if annotation is inspect.Parameter.empty:
         return None
     if isinstance(annotation, str):
-        names = dict(getattr(function, "__globals__", {}))
+        written = inspect.unwrap(function)
+        names = dict(getattr(written, "__globals__", {}))
         with suppress(ValueError, TypeError):
-            names.update(inspect.getclosurevars(function).nonlocals)
+            names.update(inspect.getclosurevars(written).nonlocals)
         try:
             return eval(annotation, names)  # what Python itself would have done without the quotes
         except Exception:  # noqa: BLE001  # whatever is wrong with a hint, its text is still there

@@ -288,3 +288,11 @@ def test_what_a_value_of_each_dimension_is() -> None:
 
 def test_an_output_names_what_is_kept_beside_it() -> None:
     assert Output([1], {"a": 1}) == Output(value=[1], metadata={"a": 1})
+
+
+def test_a_function_under_another_decorator_is_read_as_it_was_written() -> None:
+    from tests.unit.sdk.wrapped import timed_report
+
+    assert roles(timed_report) == {"orders": ("input", "default.orders"), "context": ("context", "")}
+    assert timed_report.file.endswith("wrapped.py")
+    assert timed_report.line == 24

@@ -13,10 +13,11 @@ machine, by one upload elsewhere.
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from arco.core.partitions import Value
 from arco.sdk.errors import ConfigurationFailed
@@ -79,22 +80,17 @@ class Place:
         if not self.local:
             self.files.pipe_file(path, content)
             return
-        fresh = _beside(path, attempt)
-        fresh.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_bytes(content)
-        _settle(fresh, Path(path))
+        with _replacing(path, attempt) as file:
+            file.write(content)
 
     def put(self, source: Path, path: str, *, attempt: str) -> None:
         """Have a file of this machine there, in one step; the file itself stays where it is."""
         if not self.local:
             self.files.put_file(str(source), path)
             return
-        fresh = _beside(path, attempt)
-        fresh.parent.mkdir(parents=True, exist_ok=True)
-        with source.open("rb") as read, fresh.open("wb") as written:
+        with source.open("rb") as read, _replacing(path, attempt) as file:
             while piece := read.read(1 << 20):
-                written.write(piece)
-        _settle(fresh, Path(path))
+                file.write(piece)
 
 
 def partition_of_receipt(path: str) -> str:
@@ -105,17 +101,26 @@ def partition_of_receipt(path: str) -> str:
     return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
 
 
-def _settle(fresh: Path, path: Path) -> None:
-    """Rename, once the bytes are sure to be there."""
-    with fresh.open("rb") as file:
-        os.fsync(file.fileno())
-    fresh.replace(path)
-
-
-def _beside(path: str, attempt: str) -> Path:
-    """A hidden name in the same folder, of this attempt alone."""
+@contextmanager
+def _replacing(path: str, attempt: str) -> Iterator[BinaryIO]:
+    """A file that takes the place of another when the block ends: once its bytes are sure to stay, or not at all."""
     target = Path(path)
-    return target.with_name(f".{target.name}.{attempt}.{os.getpid()}")
+    fresh = target.with_name(f".{target.name}.{attempt}.{os.getpid()}")  # hidden, and of this attempt alone
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with fresh.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)
+    if hasattr(os, "O_DIRECTORY"):
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # the new name, too
+        finally:
+            os.close(folder)
 
 
 def _folder(value: Value) -> str:
