@@ -351,6 +351,28 @@ async def test_a_child_is_replaced_after_its_tasks_and_when_a_task_leaves_someth
         assert await asyncio.to_thread(_gone, [left])
 
 
+async def test_a_task_stands_on_what_the_one_before_it_found():
+    async with ControlPlane() as plane, a_worker(plane.url, WORKER_SLOTS=1) as worker:
+        for name in ("spoils", "stands"):
+            assert (await plane.dispatch(worker.url, f"t.{name}"))[0] == 200
+        assert plane.task("t.spoils").state == "SUCCEEDED"
+        assert plane.logs["run-1/t.stands/attempt-1"]["stderr"] == "None True\n"
+        work = plane.dispatch(worker.url, "t.sleeps", payload={"timeoutSec": 0.2})
+        assert (await work)[0] == 200
+        assert worker.of("task_killed") == []
+
+
+async def test_a_report_that_the_api_does_not_understand_is_made_plainer_and_ends_the_task():
+    async with ControlPlane() as plane, a_worker(plane.url) as worker:
+        plane.fault("completed", "413")
+        assert (await plane.dispatch(worker.url, "t.noop"))[0] == 200
+        assert plane.task("t.noop").state == "SUCCEEDED"
+        plane.fault("completed", "422", "400")
+        assert (await plane.dispatch(worker.url, "t.prints"))[0] == 200
+        assert plane.task("t.prints").state == "FAILED"
+        assert "does not take the report" in plane.of("completed", "t.prints")[-1].body["error"]["message"]
+
+
 async def test_output_beyond_the_bound_keeps_its_beginning_and_its_end():
     async with ControlPlane() as plane, a_worker(plane.url) as worker:
         await plane.dispatch(worker.url, "t.prints_much")

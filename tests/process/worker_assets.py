@@ -1,6 +1,7 @@
 """Assets of every kind that a worker must cope with."""
 
 import ctypes
+import io
 import os
 import signal
 import subprocess
@@ -130,6 +131,22 @@ def whoami(context: Context) -> None:
 @asset(namespace="t", partitions=daily())
 def of_a_day(context: Context, date: Any) -> None:
     print(f"the day is {date.isoformat()}")
+
+
+@asset(namespace="t")
+def spoils() -> None:
+    """Changes everything that the next task stands on."""
+    os.environ["MY_OWN_SETTING"] = "spoilt"
+    os.chdir("/")
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.stdout = io.StringIO()
+    os.close(2)
+
+
+@asset(namespace="t")
+def stands() -> None:
+    print(os.environ.get("MY_OWN_SETTING"), os.getcwd() != "/", file=sys.stderr)
 
 
 @asset(namespace="t")

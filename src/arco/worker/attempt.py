@@ -24,6 +24,7 @@ from arco.worker import words
 from arco.worker.capture import Capture
 from arco.worker.children import Child, CodeBroken, Died, Ears
 from arco.worker.pool import Pool
+from arco.worker.reports import bounded, death, failed, fitting, plainer, progress_members
 
 HEARTBEAT_TIMEOUT_S: Final = 300
 HEARTBEAT_TIMEOUT_S_MIN: Final = 30
@@ -31,14 +32,10 @@ START_WINDOW_MS: Final = 5_000
 """How long `started` is tried again: the queue does so too, and other workers may be better off."""
 
 LOGS_WINDOW_MS: Final = 10_000
-LOGS_BODY_BYTES_MAX: Final = 1_900_000
-"""The encoded logs of one attempt: below what an api takes as a body (2 MiB)."""
-
 _CONFLICTS: Final = frozenset(
     {"task_already_terminal", "attempt_already_completed", "attempt_mismatch", "attempt_id_mismatch"}
 )
-_MESSAGE_CHARS_MAX: Final = 8 * 1024
-_TRACE_CHARS_MAX: Final = 64 * 1024
+_MALFORMED: Final = frozenset({400, 413, 415, 422})
 _BACKOFF_MS: Final = (200, 10_000)
 
 
@@ -116,7 +113,7 @@ class Attempt:
         if self._stop is Stop.SUPERSEDED:
             self._log.info("task_superseded")
             return End.REPORTED
-        answer = await self._delivered("completed", self._completion(report), self._report_window_ms())
+        answer = await self._completed(report)
         told = None if answer is None else answer.status
         self._log.info("task_ended", outcome=report.outcome, category=(report.error or {}).get("category"), status=told)
         if answer is None or not (answer.accepted or answer.ended):
@@ -150,7 +147,7 @@ class Attempt:
         try:
             result = await self._work
         except CodeBroken as error:
-            return _failed("CONFIGURATION", error.message, retryable=True)
+            return failed("CONFIGURATION", error.message, retryable=True)
         except asyncio.CancelledError:
             if self._stop is None:
                 raise
@@ -194,7 +191,7 @@ class Attempt:
         period_ms = heartbeat_period_ms(self.envelope.heartbeat_timeout_sec)
         while True:
             await self._bench.clock.sleep_ms(period_ms)
-            told = {"heartbeatAt": self._now(), **_progress_members(self._progress)}
+            told = {"heartbeatAt": self._now(), **progress_members(self._progress)}
             try:
                 answer = await self._report("heartbeat", told)
             except NoAnswer as error:
@@ -227,25 +224,35 @@ class Attempt:
         phase, metrics = (report.phase, report.metrics) if report else (None, None)
         match self._stop:
             case None:
-                return _failed(*_death(result.code if isinstance(result, Died) else 0))
+                return failed(*death(result.code if isinstance(result, Died) else 0))
             case Stop.CANCEL:
                 told = {"category": "CANCELLED", "message": "the task was cancelled", "retryable": False}
                 return words.Report(outcome="CANCELLED", error=told, phase=phase, metrics=metrics)
             case Stop.TIMEOUT:
                 limit = self._timeout_s()
                 message = f"the task ran longer than {limit:g} s" if limit else "the task ran longer than its token"
-                return _failed("TIMEOUT", message, trace=trace)
+                return failed("TIMEOUT", message, trace=trace)
             case _:
-                return _failed(
+                return failed(
                     "INFRASTRUCTURE", "the worker was stopped while the task ran", trace=trace, retryable=True
                 )
+
+    async def _completed(self, report: words.Report) -> Answer | None:
+        """The api's answer to the report. One that it cannot take as it is, is told in fewer words, or as a failure."""
+        answer = await self._delivered("completed", self._completion(report), self._report_window_ms())
+        for fewer in plainer(report):
+            if answer is None or answer.status not in _MALFORMED:
+                break
+            self._log.warning("report_refused", status=answer.status, error=answer.error)
+            answer = await self._delivered("completed", self._completion(fewer), self._report_window_ms())
+        return answer
 
     def _completion(self, report: words.Report) -> dict[str, Any]:
         body: dict[str, Any] = {"outcome": report.outcome, "completedAt": self._now()}
         if report.outcome == "SUCCEEDED":
             body |= {"output": report.output} if report.output is not None else {}
         elif report.error is not None:
-            body["error"] = _bounded(report.error)
+            body["error"] = bounded(report.error)
         if report.metrics:
             body["metrics"] = report.metrics
         if report.outcome == "CANCELLED" and report.phase:
@@ -307,49 +314,3 @@ class Attempt:
 
     def _now(self) -> str:
         return stored_text(self._bench.clock.now_ms())
-
-
-def fitting(text: LogText) -> LogText:
-    """The logs with so much of their beginnings that an api takes them."""
-    while len(msgspec.json.encode(text)) > LOGS_BODY_BYTES_MAX:
-        cut = {name: _halved(getattr(text, name)) for name in ("stdout", "stderr")}
-        text = msgspec.structs.replace(text, **cut)
-    return text
-
-
-def _halved(text: str) -> str:
-    return text if len(text) < 1_000 else text[: len(text) // 2] + "\n... cut: too long ...\n"
-
-
-def _failed(category: str, message: str, *, trace: str | None = None, retryable: bool | None = None) -> words.Report:
-    told: dict[str, Any] = {"category": category, "message": message}
-    if trace:
-        told["stackTrace"] = trace
-    if retryable is not None:
-        told["retryable"] = retryable
-    return words.Report(outcome="FAILED", error=told)
-
-
-def _death(code: int) -> tuple[str, str]:
-    """Category and message of a process that ended without a report."""
-    if code >= 0:
-        return "USER_CODE", f"the process ended with exit code {code} before the function returned"
-    with contextlib.suppress(ValueError):
-        name = signal.Signals(-code).name
-        hint = "; often it had no memory left" if -code == signal.SIGKILL else ""
-        return "INFRASTRUCTURE", f"the process was killed by {name} before the function returned{hint}"
-    return "INFRASTRUCTURE", f"the process was killed by signal {-code} before the function returned"
-
-
-def _bounded(error: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(error)
-    if isinstance(found.get("message"), str):
-        found["message"] = found["message"][:_MESSAGE_CHARS_MAX]
-    if isinstance(found.get("stackTrace"), str):
-        found["stackTrace"] = found["stackTrace"][-_TRACE_CHARS_MAX:]  # the last frames say what was raised
-    return found
-
-
-def _progress_members(progress: words.Progress) -> dict[str, Any]:
-    members = {"progressPct": progress.percent, "message": progress.message}
-    return {name: value for name, value in members.items() if value is not None}

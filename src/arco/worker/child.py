@@ -103,12 +103,14 @@ class _Child:
 
     def serve(self) -> None:
         signal.signal(signal.SIGTERM, self._interrupt)
+        surroundings = _Surroundings()
         self._code.registrar.ask = self._ask
         words.send(self._sock, words.Ready(_resident()))
         while (received := words.receive(self._sock)) is not None:
             command = words.to_child.decode(received)
             if not isinstance(command, words.Do):
                 continue  # the answer to a question of a task that was interrupted while it waited
+            surroundings.restore()
             self._busy, self._cancelled = True, False
             before = threading.active_count()
             report = self._run(command.task)
@@ -172,6 +174,31 @@ class _Child:
             self._running = running
         if running and self._cancelled and not before:
             raise KeyboardInterrupt
+
+
+class _Surroundings:
+    """What one task must not leave changed for the next: descriptors, streams, folder, environment, signals."""
+
+    def __init__(self) -> None:
+        self._descriptors = [fcntl.fcntl(place, fcntl.F_DUPFD_CLOEXEC, _OWN + 1) for place in range(_OWN)]
+        self._streams = (sys.stdout, sys.stderr)
+        self._folder = os.getcwd()
+        self._environment = dict(os.environ)
+        self._terminate = signal.getsignal(signal.SIGTERM)
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    def restore(self) -> None:
+        """Have everything as it was."""
+        for place, descriptor in enumerate(self._descriptors):
+            os.dup2(descriptor, place)
+        sys.stdout, sys.stderr = self._streams
+        if os.environ != self._environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
+        with contextlib.suppress(OSError):
+            os.chdir(self._folder)
+        signal.signal(signal.SIGTERM, self._terminate)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
 
 class _Through(io.RawIOBase):

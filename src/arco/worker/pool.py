@@ -21,6 +21,9 @@ _MIB = 1024 * 1024
 _REST_MS = 500
 """How long after a nursery that died, or did not start, another one is tried."""
 
+_BROKEN_REST_MS = 30_000
+"""How long code that could not be loaded fails tasks before it is tried again: what it needs may be back."""
+
 
 class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What children load, how many there are, and when one is worn."""
@@ -42,6 +45,7 @@ class Pool:
         self._log = log
         self._nursery: Nursery | None = None
         self._broken: CodeBroken | None = None
+        self._broken_ms = 0
         self._idle: deque[Child] = deque()
         self._busy: set[Child] = set()
         self._waiters: deque[asyncio.Future[Child]] = deque()
@@ -89,7 +93,10 @@ class Pool:
         """A child that is ready. Raises `CodeBroken` when the user's code cannot be loaded."""
         while True:
             if self._broken is not None:
-                raise self._broken
+                if self._clock.steady_ms() - self._broken_ms < _BROKEN_REST_MS:
+                    raise self._broken
+                await self.reload()
+                continue
             if self._idle:
                 child = self._idle.popleft()
             else:
@@ -184,9 +191,12 @@ class Pool:
 
     async def _new_child(self) -> Child:
         async with self._reloading:
-            if self._nursery is None or self._nursery.gone:
-                self._nursery = await self._new_nursery()
             nursery = self._nursery
+            if nursery is None or nursery.gone:
+                gone, nursery = nursery, await self._new_nursery()
+                self._nursery = nursery
+                if gone is not None:
+                    await gone.stop()
         return await nursery.spawn()
 
     async def _new_nursery(self) -> Nursery:
@@ -209,7 +219,7 @@ class Pool:
             raise
 
     def _break(self, error: CodeBroken) -> None:
-        self._broken = error
+        self._broken, self._broken_ms = error, self._clock.steady_ms()
         self._log.error("worker_code_broken", reason=error.message)
         while self._waiters:
             waiter = self._waiters.popleft()
