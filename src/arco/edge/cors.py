@@ -7,9 +7,12 @@ import msgspec
 METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 REQUEST_HEADERS: Final = (
     b"authorization, content-type, accept, if-match, if-none-match, x-tenant-id, x-workspace-id, idempotency-key, "
-    b"x-request-id, x-iceberg-access-delegation"
+    b"x-request-id, x-iceberg-access-delegation, x-arco-read-token"
 )
-EXPOSED_HEADERS: Final = b"content-type, content-length, etag, x-request-id, x-arco-next-cursor, retry-after"
+EXPOSED_HEADERS: Final = (
+    b"content-type, content-length, etag, x-request-id, x-arco-next-cursor, retry-after, x-arco-manifest-id, "
+    b"x-arco-truncated, x-arco-query-id"
+)
 
 HeaderList = list[tuple[bytes, bytes]]
 

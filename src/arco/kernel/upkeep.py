@@ -16,6 +16,7 @@ from arco.kernel.workshop import Workshop
 
 _SOURCE: Final = "arco:upkeep"
 _RETRY_MS: Final = 5_000
+_REFUSED_MS: Final = 60_000
 
 
 def upkeep_unit(shop: Workshop, manifest: Manifest) -> Unit | None:
@@ -52,5 +53,6 @@ async def keep_up(shop: Workshop, compactor: Compactor) -> None:
             continue
         (outcome,) = answer.outcomes
         if outcome.status != "accepted":
+            # What refuses it may pass, a newer build beside this one for instance: nobody else would try again.
             shop.log.warning("upkeep_refused", status=outcome.status, reason=outcome.message)
-            return
+            await shop.clock.sleep_ms(_REFUSED_MS)
