@@ -227,6 +227,19 @@ async def test_an_attempt_nobody_begins_is_delivered_anew_under_a_name_the_queue
     await flow.worker(second).told("started")
 
 
+async def test_an_attempt_that_waits_in_our_own_queue_is_not_delivered_twice(flow: Flow) -> None:
+    """Workers are busy for longer than anybody should wait: the queue has it, another copy would help nobody."""
+    await deploy(flow.api)
+    await trigger(flow.api, "raw.events")
+    await flow.run()
+    for _ in range(3):
+        flow.world.clock.ahead_ms += 601_000
+        done = await flow.run("sweeper")
+        assert (done["repairs_created"], done["redispatch_attempted"]) == (1, 0)
+        assert (await flow.run("sweeper"))["repairs_created"] == 0
+    assert len(flow.queue.waiting) == 1
+
+
 async def test_a_run_that_takes_too_long_is_called_off(flow: Flow) -> None:
     await deploy(flow.api)
     run = await trigger(flow.api, "ml.scores", includeUpstream=True, timeoutSeconds=60)

@@ -75,6 +75,9 @@ class CloudTasksQueue:
     def takes_timers(self) -> bool:
         return self._settings.timer_target is not None
 
+    def waits(self, name: str) -> bool:
+        return False
+
     async def enqueue(self, task: QueuedTask) -> Answer:
         if task.kind == TIMER and not self.takes_timers:
             return Refused("no target for timers")

@@ -46,6 +46,9 @@ class MemoryQueue:
         """Answer the next calls badly: `FULL`, `UNKNOWN_TAKEN` or `UNKNOWN_LOST`."""
         self._faults.extend(faults)
 
+    def waits(self, name: str) -> bool:
+        return name in self._waiting
+
     async def enqueue(self, task: QueuedTask) -> Answer:
         if self._closed:
             return QueueFull()

@@ -92,6 +92,10 @@ class DispatchQueue(Protocol):
         """Whether there is a target for timers; without one, `timer` tasks are `Refused`."""
         ...
 
+    def waits(self, name: str) -> bool:
+        """True while this very process holds a delivery of the name that has not ended; False says nothing."""
+        ...
+
     async def enqueue(self, task: QueuedTask) -> Answer:
         """Have the task delivered, once, from its time on. Never raises for what the queue does."""
         ...

@@ -107,6 +107,9 @@ class PushQueue:
         """Deliveries that were taken and have not ended."""
         return len(self._tasks)
 
+    def waits(self, name: str) -> bool:
+        return name in self._live
+
     async def enqueue(self, task: QueuedTask) -> Answer:
         if task.kind == TIMER and not self.takes_timers:
             return Refused("no target for timers")

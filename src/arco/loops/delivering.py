@@ -80,6 +80,10 @@ class Deliveries:
             await self.record(scope, [unit(_has(task, task.attempt, name), lasting=True)])
         return Delivery(dispatch_id, answer)
 
+    async def confirm(self, scope: Scope, task: TaskRow, name: str) -> None:
+        """Say that the queue still has an attempt, which therefore needs no other delivery for a while."""
+        await self.record(scope, [unit(_has(task, task.attempt, name), lasting=True)])
+
     async def record(self, scope: Scope, units: Sequence[UnitDraft]) -> Sequence[Outcome]:
         """Have the units folded."""
         return await self._desk_for(scope).submit(units, source=self._source) if units else ()

@@ -20,6 +20,9 @@ SOURCE: Final = "dispatcher"
 BATCH_MAX: Final = 256
 """Attempts of one round; the next one follows at once when there are more."""
 
+FORGOTTEN_MAX: Final = 10_000
+"""Attempts handed in anew when a queue has forgotten them with its process: as many as it takes."""
+
 _AGAIN_MS: Final = 250
 _FAR: Final = 1 << 62
 
@@ -94,9 +97,9 @@ class Dispatcher:
 
     async def _hand_in_again(self, scope: Scope, snapshot: Snapshot) -> Sequence[Delivery]:
         """What is on its way and not confirmed; in a queue that forgot with the process before, everything."""
-        places, _ = await agenda.due(snapshot, SENT, _FAR, limit=BATCH_MAX)
+        forgot = not self._deliveries.sender.queue.survives and scope not in self._begun
+        places, _ = await agenda.due(snapshot, SENT, _FAR, limit=FORGOTTEN_MAX if forgot else BATCH_MAX)
         tasks = await agenda.tasks_of(snapshot, places)
         rows = await asyncio.gather(*(agenda.outbox_of(snapshot, task) for task in tasks))
-        forgot = not self._deliveries.sender.queue.survives and scope not in self._begun
         lost = [task for task, row in zip(tasks, rows, strict=True) if row and (forgot or row.status == PENDING)]
         return await asyncio.gather(*(self._deliveries.hand_in(scope, task) for task in lost))

@@ -5,6 +5,7 @@ enough is made, one that nobody has begun is delivered anew, one that is silent 
 over is called off. It acts on what the chain says, never on what it remembers.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -131,21 +132,31 @@ class Sweeper:
     ) -> None:
         sends: list[Send] = []
         given_up = []
+        again: list[TaskRow] = []
         for task in tasks:
             match overdue.of_task(task, now_ms, self._patience):
                 case Send() as step:
                     sends.append(step)
                 case Redeliver() as step:
-                    name = keys.redelivery_id(_dispatch_id(step.task), step.task.row_version, self._ids.ulid())
-                    report.count(await self._deliveries.hand_in(scope, step.task, name))
-                    report.repairs_created += 1
+                    again.append(step.task)
                 case GiveUp() as step:
                     given_up.append(unit(_failed(step), lasting=True))
+        await asyncio.gather(*(self._redeliver(scope, snapshot, task, report) for task in again))
         slots = await agenda.slots_of(snapshot, [step.task for step in sends])
         for delivery in await self._deliveries.deliver(scope, sends, slots):
             report.count(delivery)
         await self._deliveries.record(scope, given_up)
-        report.repairs_created += len(sends) + len(given_up)
+        report.repairs_created += len(sends) + len(given_up) + len(again)
+
+    async def _redeliver(self, scope: Scope, snapshot: Snapshot, task: TaskRow, report: SweepReport) -> None:
+        """Deliver an attempt anew, unless our own queue still has it: then it is the workers that are busy."""
+        row = await agenda.outbox_of(snapshot, task)
+        held = row.cloud_task_id if row is not None else None
+        if held is not None and self._deliveries.sender.queue.waits(held):
+            await self._deliveries.confirm(scope, task, held)
+            return
+        name = keys.redelivery_id(_dispatch_id(task), task.row_version, self._ids.ulid())
+        report.count(await self._deliveries.hand_in(scope, task, name))
 
     async def _runs(self, scope: Scope, snapshot: Snapshot, now_ms: int, report: SweepReport) -> list[int]:
         """Call off runs whose time is over; when the next one's will be."""
