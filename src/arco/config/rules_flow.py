@@ -1,6 +1,5 @@
 """Rules between variables of the flow roles (operations.md 1.2)."""
 
-import ipaddress
 from typing import Final
 
 from arco.config.gather import Draft
@@ -8,13 +7,13 @@ from arco.config.kinds import url_parts
 from arco.config.rules import check_https
 from arco.config.rules_internal import check_internal
 from arco.config.table_dispatch import CLOUD_TASKS, LOCAL_FILE, MEMORY
+from arco.config.urls import is_forbidden_target
 from arco.config.variables import DEV
 
 TOKEN_MARGIN_S: Final = 300
 """A task token outlives its task by this much: the last callback still has to get through."""
 
 _TIMERS: Final = "ARCO_FLOW_TIMER_TARGET_URL"
-_METADATA_NAMES: Final = ("metadata.google.internal", "metadata", "instance-data")
 
 
 def check_flow(draft: Draft) -> None:
@@ -61,15 +60,5 @@ def _check_timers(draft: Draft) -> None:
 
 def _check_target(draft: Draft, name: str, value: str | None) -> None:
     """Nothing is ever sent to a metadata server or a link-local address."""
-    if not value:
-        return
-    host = url_parts(value)[1]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        forbidden = host in _METADATA_NAMES
-    else:
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        forbidden = mapped.is_link_local or mapped.is_multicast or str(mapped) == "fd00:ec2::254"
-    if forbidden:
+    if value and is_forbidden_target(value):
         draft.refuse(name, "must not be a metadata or link-local address")

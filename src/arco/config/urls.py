@@ -13,6 +13,8 @@ WORDING: Final = "must be an https:// URL of a public host"
 _PORTS: Final = frozenset({80, 443})
 _UNPRIVILEGED: Final = 1_024
 _LOCAL_ENDINGS: Final = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa")
+_METADATA_NAMES: Final = ("metadata.google.internal", "metadata", "instance-data")
+_METADATA_V6: Final = "fd00:ec2::254"
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _V4_COMPATIBLE: Final = ipaddress.ip_network("::/96")
 
@@ -59,6 +61,24 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def is_forbidden_target(text: str) -> bool:
+    """True for a URL nothing is ever sent to, private networks or not: metadata servers, link-local, nobody's address.
+
+    Addresses in any but their one usual spelling count too: resolvers read them, and people do not.
+    """
+    host = url_parts(text)[1]
+    last = host.rpartition(".")[2]
+    if not (":" in host or last.isdigit() or last.startswith("0x")):
+        return host in _METADATA_NAMES
+    try:
+        given = ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return any(
+        one.is_link_local or one.is_multicast or one.is_unspecified or str(one) == _METADATA_V6 for one in _meant(given)
+    )
 
 
 def _public_name(host: str) -> bool:

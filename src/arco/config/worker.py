@@ -10,7 +10,7 @@ from arco.config.kinds import url_parts
 from arco.config.problems import Problems
 from arco.config.table_shared import SHARED
 from arco.config.table_worker import WORKER_VARIABLES
-from arco.config.urls import is_loopback
+from arco.config.urls import is_forbidden_target, is_loopback
 from arco.config.variables import WORKER
 
 
@@ -55,6 +55,8 @@ def load_worker(environ: Mapping[str, str], read_file: ReadFile | None = None) -
     gather(draft, (*WORKER_VARIABLES, *(one for one in SHARED if one.name == "PORT")), environ, read_file)
     if draft["ARCO_FLOW_TENANT_ID"] is None and not draft.fails("ARCO_FLOW_TENANT_ID"):
         draft.refuse("ARCO_FLOW_TENANT_ID", "required", "E-REQUIRED")
+    if draft["ARCO_FLOW_API_URL"] and is_forbidden_target(draft["ARCO_FLOW_API_URL"]):
+        draft.refuse("ARCO_FLOW_API_URL", "must not be a metadata or link-local address")
     check_names(draft, environ, strict=False)
     _warn(draft)
     if draft.problems:

@@ -187,9 +187,11 @@ class PushQueue:
                 status, headers = response.status, response.headers
                 await response.content.read(_ANSWER_BYTES_MAX)
         except aiohttp.ClientConnectorError as error:
-            lane.failures += lane.rests_until_ms <= self._clock.steady_ms()  # many that fail together are one failure
+            first = lane.rests_until_ms <= self._clock.steady_ms()  # many that fail together are one failure
+            lane.failures += first
             rest_ms = self._backoff_ms(lane.failures, self._limits.first_ms)
-            self._log.warning("worker_away", url=lane.url, error=type(error).__name__, rest_ms=rest_ms)
+            if first:
+                self._log.warning("worker_away", url=lane.url, error=type(error).__name__, rest_ms=rest_ms)
             return _Attempt(rest_ms=rest_ms, first=True)
         except Exception as error:  # noqa: BLE001  # whatever went wrong, the task is still to be delivered
             wait_ms = self._backoff_ms(tries, self._limits.first_ms)
