@@ -211,6 +211,7 @@ def test_what_was_read_is_told_with_its_version(warehouse: WarehouseIo, form: st
         "parameterName": "table",
         "mapping": "latest",
         "partitions": ["date=d:2025-01-16"],
+        "partitionCount": 1,
         "format": form,
         "version": str(made[1]["deltaVersion"]) if form == "delta" else made[1]["materializationId"],
         "rowCount": 1,
@@ -503,3 +504,18 @@ def test_a_value_that_is_too_long_to_name_a_file_is_refused(warehouse: Warehouse
     assert report.error is not None
     assert (report.error["category"], report.error["retryable"]) == ("CONFIGURATION", False)
     assert "too long to name a file" in report.error["message"]
+
+
+def test_files_of_several_materializations_are_told_each_with_its_own(tmp_path: Path) -> None:
+    io = WarehouseIo(str(tmp_path))
+    events = a_source("parquet", [[{"id": 1}]], partitions=daily("date"))
+    parts = [f"date=d:2025-01-{day}" for day in (15, 16)]
+    made = {part: done(run(io, events, partition=part))["materializationId"] for part in parts}
+
+    @asset(key="x.reader", inputs={"table": AssetIn(events, mapping="all")})
+    def reader(table: pa.Table) -> None: ...
+
+    (facts,) = done(run(io, events, reader))["inputs"]
+    assert facts["versions"] == made
+    assert "version" not in facts
+    assert facts["partitionCount"] == 2

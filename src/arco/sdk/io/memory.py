@@ -59,6 +59,7 @@ class MemoryIo:
             parameter_name=reading.parameter,
             mapping=reading.reads.mapping,
             partitions=[one.key for one in chosen if one.key],
+            partition_count=len([one for one in chosen if one.key]),
             version=source.version,
             row_count=rows,
             byte_size=source.byte_size,

@@ -2,8 +2,9 @@
 
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from arco.sdk.errors import ConfigurationFailed
 from arco.sdk.io.parts import Fitted
@@ -13,6 +14,7 @@ from arco.sdk.io.source import Source
 from arco.sdk.partitions import Partition
 
 VERSION_KEY: Final = b"arco.materialization_id"
+_LOOKS_AT_ONCE: Final = 16
 
 
 def write_parquet(place: Place, writing: Writing, staged: Staged, *, fit: Fitted, version: str) -> tuple[str, int]:
@@ -45,25 +47,39 @@ def parquet_source(place: Place, partitions: Sequence[Partition]) -> Source:
     """The files of these parts as one relation. Raises `ConfigurationFailed` when one is gone."""
     import pyarrow as pa  # noqa: PLC0415  # only a task that reads a table needs it
     import pyarrow.dataset as ds  # noqa: PLC0415  # only a task that reads a table needs it
-    import pyarrow.parquet as pq  # noqa: PLC0415  # only a task that reads a table needs it
 
     paths = [place.data_path(one) for one in partitions]
-    files = None if place.local else place.files
-    schemas, versions = [], []
-    for path in paths:
-        try:
-            schema = pq.read_schema(path, filesystem=files)
-        except FileNotFoundError:
-            raise ConfigurationFailed(f"{place.url_of(path)} is gone: make it again") from None
-        versions.append((schema.metadata or {}).get(VERSION_KEY, b"").decode())
-        schemas.append(schema.remove_metadata())
-    together = pa.unify_schemas(schemas, promote_options="permissive")
+    # A year of days in a bucket is hundreds of small reads: one after the other they would take longer than the task.
+    with ThreadPoolExecutor(min(_LOOKS_AT_ONCE, len(paths))) as pool:
+        seen = list(pool.map(lambda path: _looked_at(place, path), paths))
+    versions = [one.version for one in seen]
+    together = pa.unify_schemas([one.schema for one in seen], promote_options="permissive")
     return Source(
-        dataset=ds.dataset(paths, schema=together, format="parquet", filesystem=files),
+        dataset=ds.dataset(paths, schema=together, format="parquet", filesystem=None if place.local else place.files),
         location=place.url,
         urls=[place.url_of(path) for path in paths],
         format="parquet",
         version=versions[0] if len(set(versions)) == 1 else "",
-        byte_size=sum(place.size(path) for path in paths),
+        versions=versions,
+        byte_size=sum(one.byte_size for one in seen),
         local=place.local,
     )
+
+
+class _Seen(NamedTuple):
+    """What the end of a file says."""
+
+    schema: Any
+    version: str
+    byte_size: int
+
+
+def _looked_at(place: Place, path: str) -> _Seen:
+    import pyarrow.parquet as pq  # noqa: PLC0415  # only a task that reads a table needs it
+
+    try:
+        schema = pq.read_schema(path, filesystem=None if place.local else place.files)
+        size = place.size(path)
+    except FileNotFoundError:
+        raise ConfigurationFailed(f"{place.url_of(path)} is gone: make it again") from None
+    return _Seen(schema.remove_metadata(), (schema.metadata or {}).get(VERSION_KEY, b"").decode(), size)

@@ -6,7 +6,7 @@ leaves no trace that a reader could meet. Errors that are not `TaskFailed` count
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -16,6 +16,9 @@ from arco.sdk.context import TaskRun
 from arco.sdk.forms import Form
 from arco.sdk.partitions import Partition
 from arco.sdk.settings import AssetIn
+
+PARTITIONS_TOLD_MAX: Final = 1_000
+"""Partitions of an input that a report names: it is one request with everything else."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,15 +32,20 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InputFacts(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What a task really read. `version` is Delta's, or the name of a publication; `partitions` are canonical keys."""
+    """What a task really read. `partitions` are canonical keys, `PARTITIONS_TOLD_MAX` of `partition_count` at most.
+
+    `version` is Delta's, or the materialization that wrote the file; of files by several `versions` has each, by part.
+    """
 
     asset_key: str
     parameter_name: str
     mapping: str
     partitions: list[str] = []
+    partition_count: int = 0
     location: str | None = None
     format: str | None = None
     version: str | None = None
+    versions: dict[str, str] = {}
     row_count: int | None = None
     byte_size: int | None = None
     columns: list[str] = []

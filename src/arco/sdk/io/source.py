@@ -21,6 +21,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     urls: list[str]
     format: str
     version: str
+    versions: Sequence[str] = ()
     byte_size: int
     local: bool
 

@@ -19,6 +19,7 @@ from arco.sdk.io.parquet import known_columns, parquet_source, write_parquet
 from arco.sdk.io.parts import Fitted, fitted
 from arco.sdk.io.places import Place
 from arco.sdk.io.port import (
+    PARTITIONS_TOLD_MAX,
     InputFacts,
     Loaded,
     OutputFacts,
@@ -63,15 +64,18 @@ class WarehouseIo:
         place = Place(self.root, reading.asset.key, self._options)
         chosen = _chosen(place, reading)
         source = self._source(place, reading, chosen)
+        keys = [one.key for one in chosen if one.key]
         value, rows = self._handing.value(source, reading.form, reading.reads.columns)
         facts = InputFacts(
             asset_key=reading.asset.key,
             parameter_name=reading.parameter,
             mapping=reading.reads.mapping,
-            partitions=[one.key for one in chosen if one.key],
+            partitions=keys[:PARTITIONS_TOLD_MAX],
+            partition_count=len(keys),
             location=source.location,
             format=source.format,
             version=source.version or None,
+            versions={} if source.version else dict(zip(keys[:PARTITIONS_TOLD_MAX], source.versions, strict=False)),
             row_count=rows,
             byte_size=source.byte_size,
             columns=source.known(reading.reads.columns),
