@@ -1,9 +1,11 @@
 """What workers tell, and how they are answered: from the fold alone (orchestration.md 7.2 to 7.4; A-09 to A-11)."""
 
+import asyncio
+
 import httpx
 import pytest
 
-from .flow import Attempt, deploy, shown, states, trigger
+from .flow import Attempt, a_manifest, an_asset, deploy, shown, states, trigger
 from .world import World, foreground
 
 BOOM = {"category": "USER_CODE", "message": "boom", "stackTrace": "Traceback"}
@@ -95,3 +97,18 @@ async def test_a_callback_costs_three_writes_and_reads_nothing(attempt: Attempt,
         done = foreground(world.store.operations)
         # The ledger, the commit record, the manifest: nothing is read, nothing listed.
         assert [one.name for one in done] == ["create", "create", "create"], done
+
+
+async def test_heartbeats_of_many_tasks_are_one_commit(world: World, api: httpx.AsyncClient) -> None:
+    await deploy(api, a_manifest(*(an_asset(f"n.t{number:02d}") for number in range(20))))
+    run = await trigger(api, *(f"n.t{number:02d}" for number in range(20)))
+    workers = [Attempt(world, api, run, f"n.t{number:02d}") for number in range(20)]
+    for worker in workers:
+        assert await worker.dispatch() == "accepted"
+        await worker.told("started")
+    world.store.forget()
+    answers = await asyncio.gather(*(worker.told("heartbeat", progressPct=7) for worker in workers))
+    assert all(answer["shouldCancel"] is False for answer in answers)
+    manifests = [one for one in world.store.operations if "manifests/orchestration/" in one.key]
+    assert [one.name for one in manifests] == ["create"]
+    assert {task["progressPct"] for task in (await shown(api, run))["tasks"]} == {7}

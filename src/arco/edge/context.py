@@ -57,7 +57,8 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     indexes (`domains.lineage.index_cache`) or None; `facts` takes what is worth keeping and nobody waits for, `audit`
     is the audit trail, `urls` the desk of signed URLs (`edge.urls`), `index_owed` is told of a scope whose search index
     is not whole (`loops.waking`). `flow` is orchestration's chain, `definitions` what is deployed
-    (`domains.orchestration.definitions`), and `task_tokens` reads what workers show (`dispatch.tokens`). Handlers that
+    (`domains.orchestration.definitions`), `task_tokens` reads what workers show (`dispatch.tokens`), `heartbeats`
+    hands theirs in (`domains.orchestration.commands.gathering`). Handlers that
     write take their desk from `desk_of` or `flow_desk_of`, which sign what they hand in.
     """
 
@@ -78,6 +79,7 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     flow: ChainAccess | None = None
     definitions: Any = None
     task_tokens: Any = None
+    heartbeats: Any = None
 
 
 def context_of(request: HTTPConnection) -> RequestContext:

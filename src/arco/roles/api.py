@@ -15,6 +15,7 @@ from arco.domains.catalog.queries import get_table
 from arco.domains.catalog.rows import TableRow
 from arco.domains.delta.commands import Clerk, finish_overdue
 from arco.domains.lineage.index_cache import IndexCache
+from arco.domains.orchestration.commands.gathering import Gathering
 from arco.domains.orchestration.definitions import Definitions
 from arco.domains.search.rows import SEARCH
 from arco.domains.transactions.commands import Clerk as TransactionClerk
@@ -58,6 +59,7 @@ from arco.routes.public.everything import API_ENDPOINTS
 
 ROLE: Final = "api"
 PREFIX: Final = "/api/v1"
+WORKER_SOURCE: Final = "api:worker"
 REPAIRER: Final = "api:repair"
 """Who events say they are from when nobody asked for them."""
 
@@ -105,6 +107,7 @@ def build(
 
     async def close() -> None:
         await repairs.stop()
+        await services.heartbeats.stop()
         await services.index_owed.stop()
         await services.query.close()
         if services.audit is not None:
@@ -206,6 +209,7 @@ def make_services(settings: Settings, process: Process, ways: Ways) -> ApiServic
         flow=ChainAccess(reader_for=flow.readers, desk_for=flow.desks),
         definitions=Definitions(),
         task_tokens=task_tokens(settings, process),
+        heartbeats=Gathering(flow.desks, process.clock, WORKER_SOURCE),
     )
 
 

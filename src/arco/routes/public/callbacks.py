@@ -22,6 +22,7 @@ from arco.domains.orchestration.commands.callbacks import (
     started,
     told,
 )
+from arco.domains.orchestration.commands.clerk import settled
 from arco.domains.orchestration.events import OutputVisibility, TaskError, TaskOutput
 from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.keys import parse_task_id
@@ -196,7 +197,7 @@ async def beat(request: Request) -> Response:
             raise _refuse(400, "BAD_REQUEST", "invalid_argument", "progressPct must be 0 to 100")
         now_ms = services_of(request).clock.now_ms()
         news = heartbeat(caller.who, now_ms, progress_pct=body.progress_pct, message=body.message)
-        outcome = await _tell(request, caller, news)
+        outcome = settled(await services_of(request).heartbeats.submit(caller.scope, news))
         _settle(outcome, terminal=410)
     except _Refused as refused:
         return reply(refused.view, refused.status)
