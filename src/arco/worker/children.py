@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,18 +71,20 @@ class Ears(msgspec.Struct, frozen=True):
 class Child:
     """A process that runs one task at a time."""
 
-    def __init__(self, nursery: "Nursery", pid: int, wire: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-        self.pid = pid
+    def __init__(
+        self, nursery: "Nursery", wire: tuple[asyncio.StreamReader, asyncio.StreamWriter], pipes: Sequence[Pipe]
+    ) -> None:
+        self.pid = 0
         self.nursery = nursery
         self.tasks = 0
         self.resident = 0
-        self.pipes: tuple[Pipe, ...] = ()
+        self._pipes = pipes
         self._reader, self._writer = wire
 
     async def ready(self) -> None:
         """Wait until it can be given a task. Raises `CodeBroken`, `NurseryGone`."""
         errors = Capture()
-        self.pipes[1].capture = errors
+        self._pipes[1].capture = errors
         message = await self._next()
         self._settle()
         if isinstance(message, words.Broken):
@@ -93,7 +96,7 @@ class Child:
     async def run(self, task: words.Do, output: Sequence[Capture], ears: "Ears") -> words.Report | Died:
         """Run a task; what it writes goes to the captures of output and errors, what it asks and tells to `ears`."""
         self.tasks += 1
-        for pipe, capture in zip(self.pipes, output, strict=True):
+        for pipe, capture in zip(self._pipes, output, strict=True):
             pipe.drain_all()  # what the task before left behind is nobody's
             pipe.capture = capture
         try:
@@ -121,12 +124,12 @@ class Child:
     def close(self) -> None:
         """Let it end: its socket does."""
         self._writer.close()
-        for pipe in self.pipes:
+        for pipe in self._pipes:
             pipe.close()
 
     def _settle(self) -> None:
         """All that was written before the report, or the death, is in the pipes by now."""
-        for pipe in self.pipes:
+        for pipe in self._pipes:
             pipe.drain_all()
             pipe.capture = None
 
@@ -216,23 +219,24 @@ class Nursery:
             for pipe in pipes:
                 os.close(pipe.theirs)
         ours.setblocking(False)
-        wire = await asyncio.open_connection(sock=ours)
-        pid = await forked
-        child = Child(self, pid, wire)
-        child.pipes = tuple(pipes)
-        if pid == 0:
-            child.close()
-            raise NurseryGone
-        self._expect(pid)
+        child = Child(self, await asyncio.open_connection(sock=ours), pipes)
         try:
+            child.pid = await forked
+            if child.pid == 0:
+                raise NurseryGone
             await child.ready()
         except BaseException:
+            child.signal(signal.SIGKILL, whole=True)
             child.close()
+            self.forget(child.pid)
             raise
         return child
 
     def signal(self, pid: int, number: int, *, whole: bool = False) -> None:
-        """Have a signal sent to a child that lives."""
+        """Have a signal sent to a child that lives; the number of one that does not may be another one's by now."""
+        end = self._ends.get(pid)
+        if end is None or end.done():
+            return
         try:
             self._control.send(words.framed(words.Signal(pid, number, whole)))
         except OSError:
@@ -280,18 +284,11 @@ class Nursery:
     async def _listen(self) -> None:
         while (message := await self._next()) is not None:
             if isinstance(message, words.Forked) and self._forks:
-                self._expect(message.pid)
+                self._ends[message.pid] = asyncio.get_running_loop().create_future()
                 _settle(self._forks.popleft(), message.pid)
-            elif isinstance(message, words.Ended):
-                self._expect(message.pid)
+            elif isinstance(message, words.Ended) and message.pid in self._ends:
                 _settle(self._ends[message.pid], message.code)
         self._end_all()
-
-    def _expect(self, pid: int) -> None:
-        if pid not in self._ends:
-            self._ends[pid] = asyncio.get_running_loop().create_future()
-            if self.gone:
-                _settle(self._ends[pid], _LOST)
 
     def _end_all(self) -> None:
         self.gone = True
@@ -302,9 +299,13 @@ class Nursery:
             _settle(end, _LOST)
 
     def forget(self, pid: int) -> None:
-        """A child that is buried and of no interest any more."""
+        """A child is of no interest any more: nothing is kept of it once it is buried."""
         end = self._ends.get(pid)
-        if end is not None and end.done():
+        if end is not None:
+            end.add_done_callback(partial(self._forget, pid))
+
+    def _forget(self, pid: int, end: "asyncio.Future[int]") -> None:
+        if self._ends.get(pid) is end:
             del self._ends[pid]
 
 
