@@ -99,6 +99,19 @@ async def test_a_callback_costs_three_writes_and_reads_nothing(attempt: Attempt,
         assert [one.name for one in done] == ["create", "create", "create"], done
 
 
+async def test_a_callback_costs_the_same_after_thirty_runs(world: World, api: httpx.AsyncClient) -> None:
+    await deploy(api)
+    for _ in range(30):
+        await Attempt(world, api, await trigger(api, "raw.events"), "raw.events").through(output={"rowCount": 1})
+    late = Attempt(world, api, await trigger(api, "raw.events"), "raw.events")
+    assert await late.dispatch() == "accepted"
+    for what, body in (("started", {}), ("heartbeat", {}), ("completed", {"outcome": "SUCCEEDED"})):
+        world.store.forget()
+        await late.told(what, **body)
+        names = [one.name for one in foreground(world.store.operations)]
+        assert names == ["create", "create", "create"], (what, names)
+
+
 async def test_heartbeats_of_many_tasks_are_one_commit(world: World, api: httpx.AsyncClient) -> None:
     await deploy(api, a_manifest(*(an_asset(f"n.t{number:02d}") for number in range(20))))
     run = await trigger(api, *(f"n.t{number:02d}" for number in range(20)))

@@ -15,7 +15,7 @@ from arco.loops.dispatching import DispatchReport
 from arco.loops.sweeping import SweepReport
 
 from .flow import Attempt, a_manifest, an_asset, deploy, shown, states, trigger
-from .world import World, a_world
+from .world import World, a_world, foreground
 
 ENVIRON = {"ARCO_FLOW_QUEUE_ADAPTER": "memory", "ARCO_FLOW_CALLBACK_BASE_URL": "http://api.test"}
 BOOM = {"category": "USER_CODE", "message": "boom"}
@@ -268,6 +268,33 @@ async def test_a_round_without_news_costs_one_look_at_the_chain(flow: Flow) -> N
         await flow.run(role)
         names = [one.name for one in flow.world.store.operations]
         assert names in (["get"], ["head"], []), (role, names)
+
+
+async def test_a_round_that_sends_costs_the_same_after_two_runs_and_after_thirty(flow: Flow) -> None:
+    """The dispatcher finds the head by its numbers and writes one unit: ledger, commit record, manifest."""
+    await deploy(flow.api, a_manifest(*(an_asset(f"n.t{number:02d}") for number in range(12))))
+    costs = []
+    for number in range(30):
+        run = await trigger(flow.api, "n.t00")
+        costs.append(await cost_of_sending(flow, 1))
+        (envelope,) = await flow.delivered()
+        assert envelope.run_id == run
+        await Attempt(flow.world, flow.api, run, "n.t00").through(output={"rowCount": number})
+    assert costs[2] == costs[-1]
+    assert costs[-1].count("create") == 3
+    # Twelve attempts of one round are one commit, with a delta that does not fit into its manifest.
+    await trigger(flow.api, *(f"n.t{number:02d}" for number in range(12)))
+    assert await cost_of_sending(flow, 12) == sorted(["create", *costs[-1]])
+
+
+async def cost_of_sending(flow: Flow, attempts: int) -> list[str]:
+    """The operations of a round that sends so many attempts; what it reads are manifests."""
+    flow.world.store.forget()
+    assert (await flow.run())["dispatch_enqueued"] == attempts
+    done = foreground(flow.world.store.operations)
+    assert {one.name for one in done} <= {"create", "get", "head", "settle"}
+    assert all("/manifests/orchestration/" in one.key for one in done if one.name != "create")
+    return sorted(one.name for one in done)
 
 
 def test_reports_have_the_contracts_names() -> None:
