@@ -343,3 +343,16 @@ async def test_what_tasks_read_becomes_lineage_once(flow: Flow) -> None:
     assert await snapshot.scan(LINEAGE_DUE) == []
     task = next(one for one in (await shown(flow.api, run))["tasks"] if one["taskKey"] == "analytics.daily")
     assert task["output"]["inputs"] == output["inputs"]
+
+
+async def test_49_what_was_consumed_is_not_there_for_a_process_that_begins_anew(flow: Flow) -> None:
+    await deploy(flow.api)
+    await trigger(flow.api, "raw.events")
+    await flow.run()
+    (envelope,) = await flow.delivered()
+    assert len(await flow.outbox()) == 1
+    await flow.worker(envelope).told("started")
+    async with a_world(ENVIRON, store=flow.world.store) as other, other.client() as api:
+        again = Flow(other, api)
+        assert await again.outbox() == []
+        assert (await again.run())["dispatch_actions"] == 0

@@ -5,10 +5,12 @@ from typing import Any
 import httpx
 import pytest
 
+from arco.domains.orchestration.automation_events import ScheduleDefinitionUpserted
 from arco.domains.orchestration.automation_rows import SCHEDULE_DEFINITIONS
+from arco.domains.orchestration.drafts import unit
 
 from .flow import CHAIN, DAY, WORKSPACE, Attempt, a_manifest, an_asset, deploy, shown, states, trigger
-from .world import World
+from .world import SCOPE, World
 
 RUNS = f"{WORKSPACE}/runs"
 
@@ -49,20 +51,27 @@ async def test_59_a_wrong_manifest_is_told_everything_at_once_and_changes_nothin
     assert (await api.get(f"{WORKSPACE}/manifests")).json() == {"manifests": []}
 
 
-async def test_a_redeployed_schedule_keeps_what_operators_set(world: World, api: httpx.AsyncClient) -> None:
+async def test_37_a_redeployed_schedule_keeps_what_operators_set(world: World, api: httpx.AsyncClient) -> None:
     schedules = [{"id": "daily", "cron": "0 10 * * *", "assets": ["analytics.daily"]}]
     await deploy(api, {**CHAIN, "schedules": schedules})
-    published = await world_head(world)
+    first = await schedule(world)
+    assert (first.enabled, first.max_catchup_ticks, first.cron_expression) == (True, 1, "0 10 * * *")
     await deploy(api, {**CHAIN, "schedules": schedules})
-    table = await schedule(world)
-    assert (table.enabled, table.max_catchup_ticks, table.cron_expression) == (True, 1, "0 10 * * *")
-    assert await world_head(world) > published
-
-
-async def world_head(world: World) -> str:
-    snapshot = await world.flow_reader().head()
-    assert snapshot is not None
-    return str(snapshot.manifest_id)
+    assert await schedule(world) == first  # nothing is written for what has not changed
+    theirs = ScheduleDefinitionUpserted(
+        schedule_id="daily",
+        cron_expression=first.cron_expression,
+        timezone=first.timezone,
+        catchup_window_minutes=60,
+        asset_selection=["analytics.daily"],
+        max_catchup_ticks=7,
+        enabled=False,
+    )
+    await world.api.state.services.flow.desk_for(SCOPE).submit([unit(theirs)], source="api:test")
+    await deploy(api, {**CHAIN, "schedules": [{**schedules[0], "cron": "0 11 * * *"}]})
+    found = await schedule(world)
+    assert (found.enabled, found.catchup_window_minutes, found.max_catchup_ticks) == (False, 60, 7)
+    assert found.cron_expression == "0 11 * * *"
 
 
 async def schedule(world: World) -> Any:

@@ -92,7 +92,7 @@ async def test_a_partition_is_parsed_for_the_function_and_an_unparsable_one_fail
         {"X-Other": DISPATCH_SECRET},
     ],
 )
-async def test_who_does_not_know_the_secret_is_refused(plane_and_worker: Any, headers: dict[str, str]):
+async def test_66_who_does_not_know_the_secret_is_refused(plane_and_worker: Any, headers: dict[str, str]):
     plane, worker = plane_and_worker
     heard = len(plane.heard)
     assert (await plane.push(worker.url, b"{}", **headers))[0] == 401
@@ -107,7 +107,7 @@ async def test_who_does_not_know_the_secret_is_refused(plane_and_worker: Any, he
         {"X-Arco-Dispatch-Secret": DISPATCH_SECRET, "Authorization": "Bearer an.oidc.token"},
     ],
 )
-async def test_the_secret_is_taken_from_either_header_and_trimmed(plane_and_worker: Any, headers: dict[str, str]):
+async def test_66_the_secret_is_taken_from_either_header_and_trimmed(plane_and_worker: Any, headers: dict[str, str]):
     plane, worker = plane_and_worker
     assert (await plane.push(worker.url, b"{}", **headers))[0] == 400
 
@@ -122,7 +122,7 @@ async def test_the_secret_is_taken_from_either_header_and_trimmed(plane_and_work
         {"heartbeat_timeout_sec": 29},
     ],
 )
-async def test_a_dispatch_that_is_not_for_this_worker_is_refused_and_nobody_is_called(
+async def test_67_a_dispatch_that_is_not_for_this_worker_is_refused_and_nobody_is_called(
     plane_and_worker: Any, changes: dict[str, Any]
 ):
     plane, worker = plane_and_worker
@@ -142,7 +142,7 @@ async def test_the_routes_are_those_of_the_contract(plane_and_worker: Any):
     assert (await plane.push(worker.url, b"x" * 200_000))[0] == 400
 
 
-async def test_without_a_secret_everything_is_refused():
+async def test_66_without_a_secret_everything_is_refused():
     async with ControlPlane() as plane, a_worker(plane.url, WORKER_DISPATCH_SECRET="") as worker:
         for headers in ({"X-Arco-Dispatch-Secret": ""}, {"Authorization": "Bearer "}, {"X": "y"}):
             assert (await plane.push(worker.url, b"{}", **headers))[0] == 401
@@ -154,7 +154,7 @@ async def test_an_old_dispatch_secret_is_good_while_it_is_rotated():
             assert (await plane.push(worker.url, b"{}", **{"X-Arco-Dispatch-Secret": secret}))[0] == 400
 
 
-async def test_a_dispatch_is_run_once_while_it_runs_and_after_it_was_reported(tmp_path: Any):
+async def test_65_a_dispatch_is_run_once_while_it_runs_and_after_it_was_reported(tmp_path: Any):
     async with ControlPlane() as plane, a_worker(plane.url) as worker:
         task, file = plane.task("t.waits"), tmp_path / "go"
         running = asyncio.create_task(plane.dispatch(worker.url, task, payload={"file": str(file)}))
@@ -167,7 +167,7 @@ async def test_a_dispatch_is_run_once_while_it_runs_and_after_it_was_reported(tm
         assert len(plane.of("started")) == len(plane.of("completed")) == 1
 
 
-async def test_a_dispatch_whose_report_was_not_taken_is_run_again():
+async def test_65_a_dispatch_whose_report_was_not_taken_is_run_again():
     async with ControlPlane() as plane, a_worker(plane.url, WORKER_REPORT_SECS=1) as worker:
         plane.fault("completed", *["500"] * 20)
         assert (await plane.dispatch(worker.url, "t.noop"))[0] == 500

@@ -57,10 +57,10 @@ def test_every_death_has_a_category_and_none_is_success(code: int, category: str
 
 
 @pytest.mark.parametrize(("timeout", "period"), [(300, 60), (60, 12), (30, 6), (None, 60), (10_000, 60)])
-def test_a_heartbeat_comes_every_fifth_of_its_timeout_within_bounds(timeout: int | None, period: int):
+def test_68_a_heartbeat_comes_every_fifth_of_its_timeout_within_bounds(timeout: int | None, period: int):
     assert heartbeat_period_ms(timeout) == period * 1000
 
 
-def test_a_timeout_below_the_floor_is_refused():
+def test_68_a_timeout_below_the_floor_is_refused():
     with pytest.raises(ValueError, match="at least 30"):
         heartbeat_period_ms(29)
