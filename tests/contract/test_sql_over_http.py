@@ -42,7 +42,7 @@ async def _told(request: Request, fact: Exception) -> Response:
 def _client(world: World) -> httpx.AsyncClient:
     app = Starlette(routes=starlette_routes(ENDPOINTS, "/api/v1"), exception_handlers={ArcoError: _told})
     app.state.services = SimpleNamespace(
-        query=world.service, queries=world.queries, reader_for=lambda scope: world.reader
+        query=world.service, queries=world.queries, reader_for=lambda scope: world.reader, flow=None
     )
     return httpx.AsyncClient(transport=httpx.ASGITransport(_Door(app)), base_url="http://arco/api/v1")
 

@@ -244,11 +244,13 @@ async def test_a39_a_message_of_half_a_million_of_nothing_costs_nothing(route: s
 OPENERS = {"ParquetFile", "ParquetDataset", "FileSystemDatasetFactory", "read_table", "open_stream"}
 OPENING = {
     "kernel/codec.py": "segments, after their hash was compared",
-    "query/worker.py": "blocks that the api made, in a child",
+    "query/holdings.py": "blocks that the api made, in a child",
     "query/delta_log.py": "in a child",
     "query/files_seen.py": "in a child",
     "cli/query.py": "the answer of a server, on the machine of who asked",
     "demo/story.py": "the same",
+    "clients/project.py": "the same",
+    "sdk/io/staged.py": "a user's files, in the child that runs the user's code",
 }
 """The only modules that open Parquet or Arrow."""
 

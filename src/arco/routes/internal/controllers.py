@@ -16,9 +16,10 @@ from arco.domains.orchestration.commands.clerk import settled
 from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import TimerFired
 from arco.domains.orchestration.keys import parse_timer_id
-from arco.edge.codec import decode, reply
+from arco.edge.codec import decode_bytes, reply
 from arco.edge.context import context_of
 from arco.edge.endpoint import Endpoint
+from arco.edge.refusals import UnprocessableBody
 from arco.kernel.desk import Desk
 from arco.loops.dispatching import DispatchReport
 from arco.loops.sweeping import SweepReport
@@ -73,7 +74,7 @@ async def run(request: Request) -> Response:
 
 async def fired(request: Request) -> Response:
     """A timer fired: told as often as the queue likes, it counts once."""
-    services, body = _services(request), await decode(request, FiredRequest)
+    services, body = _services(request), await _fired_body(request)
     if not _TIMER.match(body.timer_id):
         raise InvalidInput("timerId must have 1 to 512 visible characters")
     if body.attempt is not None and body.attempt < 1:
@@ -93,6 +94,14 @@ async def fired(request: Request) -> Response:
     (outcome,) = await desk.submit([unit(event, lasting=True)], source=services.source)
     settled(outcome)
     return reply(FiredView())
+
+
+async def _fired_body(request: Request) -> FiredRequest:
+    """The body, whatever type a queue says it has. Raises `InvalidInput`: on this route everything wrong is 400."""
+    try:
+        return decode_bytes(await request.body(), FiredRequest)
+    except UnprocessableBody as error:
+        raise InvalidInput(error.message) from error
 
 
 def _run_endpoint(report: Any) -> Endpoint:
