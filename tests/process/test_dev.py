@@ -115,3 +115,51 @@ def test_a_newcomers_project_runs_is_queried_and_leaves_nothing_behind(tmp_path:
     assert code == 0, dev.lines
     assert not listening(server)
     assert not listening(worker)
+
+
+BROKEN = '''
+from arco import RetryPolicy, asset
+
+
+@asset(namespace="raw", retries=RetryPolicy(max_retries=1, delay_seconds=1))
+def orders() -> dict[str, int]:
+    """Never there."""
+    raise ValueError("the orders are on holiday")
+'''
+
+
+def test_a_failing_asset_shows_where_and_what_to_do(tmp_path: Path) -> None:
+    """In the terminal at once and at the end, and over HTTP."""
+    (tmp_path / "assets.py").write_text(BROKEN, encoding="utf-8")
+    dev = Dev(tmp_path)
+    try:
+        server = dev.url("server")
+        run = arco("run", "raw.orders", folder=tmp_path, url=server)
+        assert run.returncode == 1, run.stdout + run.stderr
+        first, _, last = run.stdout.partition("FAILED: 1 failed")
+        assert "tried again at" in first
+        assert "raw.orders: USER_CODE in attempt 2" in last
+        for told in (first, last):
+            assert 'raise ValueError("the orders are on holiday")' in told
+            assert "assets.py" in told
+        for command in ("arco logs", "arco retry", "arco rerun"):
+            assert command in run.stderr
+        left = subprocess.Popen(
+            [sys.executable, "-m", "arco", "run", "raw.orders"],
+            cwd=tmp_path,
+            env=environment({"ARCO_URL": server, "PYTHONUNBUFFERED": "1"}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert left.stdout is not None
+        left.stdout.readline()
+        left.send_signal(signal.SIGINT)
+        assert "the run goes on" in left.communicate(timeout=30)[1]
+        listed = json.loads(arco("runs", "--json", folder=tmp_path, url=server).stdout)[-1]
+        shown = json.loads(arco("runs", listed["runId"], "--json", folder=tmp_path, url=server).stdout)
+        (task,) = shown["tasks"]
+        assert (task["state"], task["attempt"], task["error"]["category"]) == ("FAILED", 2, "USER_CODE")
+        assert "on holiday" in task["error"]["stackTrace"]
+    finally:
+        dev.stop()

@@ -138,19 +138,28 @@ def logs(args: Namespace, terminal: Terminal) -> int:
 
 def watched(client: ApiClient, path: str, terminal: Terminal) -> int:
     """Tell of a run's tasks as they change, until it is over; OK when it succeeded."""
-    seen: dict[str, tuple[str, int]] = {}
-    while True:
-        found = client.get(path).json()
-        if not terminal.as_json:
-            _tell_changes(found, seen, terminal)
-        if found["state"] in _OVER:
-            break
-        time.sleep(_POLL_S)  # noqa: TID251  # a command in the real world
+    try:
+        found = _followed(client, path, terminal)
+    except KeyboardInterrupt:
+        run_id = path.rpartition("/")[2]
+        terminal.note(f"\nthe run goes on; look at it with: arco runs {run_id}   or end it with: arco cancel {run_id}")
+        raise
     if terminal.as_json:
         terminal.document(found)
     else:
         _tell_end(found, terminal)
     return OK if found["state"] == "SUCCEEDED" else PROBLEM
+
+
+def _followed(client: ApiClient, path: str, terminal: Terminal) -> dict[str, Any]:
+    seen: dict[str, tuple[str, int]] = {}
+    while True:
+        found: dict[str, Any] = client.get(path).json()
+        if not terminal.as_json:
+            _tell_changes(found, seen, terminal)
+        if found["state"] in _OVER:
+            return found
+        time.sleep(_POLL_S)  # noqa: TID251  # a command in the real world
 
 
 def _tell_changes(found: Mapping[str, Any], seen: dict[str, tuple[str, int]], terminal: Terminal) -> None:
@@ -165,6 +174,9 @@ def _tell_changes(found: Mapping[str, Any], seen: dict[str, tuple[str, int]], te
         if before == now or (task["state"] not in _MARKS and not again):
             continue
         terminal.say(_line(task, terminal))
+        if again:
+            # Who reads this wants to see now what is wrong, not after the last attempt.
+            _tell_trace(task, terminal)
 
 
 def _line(task: Mapping[str, Any], terminal: Terminal) -> str:
@@ -177,7 +189,7 @@ def _line(task: Mapping[str, Any], terminal: Terminal) -> str:
 def _why(task: Mapping[str, Any]) -> str:
     """Why a task is as it is, where that is not plain."""
     if "retryNotBefore" in task:
-        return f": {task.get('errorMessage', '')} - tried again at {moment(task['retryNotBefore'])}"
+        return f": {task.get('errorMessage', '')} - tried again at {moment(task['retryNotBefore'])} UTC"
     if "skipAttribution" in task:
         because = task["skipAttribution"]
         return f": {because['upstreamTaskKey']} is {because['upstreamResolution']}"
@@ -207,6 +219,11 @@ def _tell_failure(task: Mapping[str, Any], terminal: Terminal) -> None:
     terminal.say("")
     category = error.get("category", "FAILED")
     terminal.say(terminal.styled(f"{task['taskKey']}: {category} in attempt {task['attempt']}", "bold"))
+    _tell_trace(task, terminal)
+
+
+def _tell_trace(task: Mapping[str, Any], terminal: Terminal) -> None:
+    error = task.get("error") or {}
     trace: Sequence[str] = (error.get("stackTrace") or task.get("errorMessage") or "").rstrip().splitlines()
     for line in trace[-_TRACE_LINES:]:
         terminal.say(f"  {line}")
