@@ -56,8 +56,8 @@ def welch(one: list[int], two: list[int]) -> float:
 
 
 def test_a12_comparisons_take_as_long_however_much_was_guessed():
-    # Both kinds in turns, drawn, so that whatever else the machine does meets both alike. Chance, or where things happen
-    # to lie in memory, may fool some rounds: each has objects of its own. What leaks would be seen in every one.
+    # Both kinds in turns, drawn, so that whatever else the machine does meets both alike. Chance, or where things
+    # happen to lie in memory, may fool some rounds: each has objects of its own. What leaks is seen in every one.
     chance, kept, found = random.Random(12), [], []
     for _ in range(ROUNDS):
         secrets, pair = SecretSet(SECRET, SECRET[::-1]), (guesses()[0], guesses()[-1])
