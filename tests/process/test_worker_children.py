@@ -69,6 +69,22 @@ async def test_more_tasks_than_children_wait_their_turn_and_one_that_gives_up_ta
         assert pool.children == 1
 
 
+async def test_tasks_that_come_while_the_code_is_loaded_take_the_children_that_then_begin():
+    """Once each of them had a nursery made of its own, and the pool, whose children were all busy, gave itself up."""
+    pool = Pool(
+        PoolSettings(targets=(ASSETS,), slots=2, tasks_max=100, growth_bytes=1 << 28),
+        clock=SystemClock(),
+        log=SilentLog(),
+    )
+    early = [asyncio.create_task(pool.take()) for _ in range(2)]
+    try:
+        await asyncio.gather(pool.start(), *early)
+        assert {child.nursery for child in (task.result() for task in early)} == {pool._nursery}
+        assert pool.children == 2
+    finally:
+        await pool.stop()
+
+
 async def test_code_that_cannot_be_loaded_is_told_with_its_trace(tmp_path: Path):
     code = tmp_path / "broken.py"
     code.write_text("1 / 0\n")

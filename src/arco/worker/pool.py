@@ -66,10 +66,11 @@ class Pool:
 
     async def start(self) -> None:
         """Load the user's code and have all children ready. Raises `CodeBroken`."""
-        self._nursery = await self._new_nursery()
+        async with self._reloading:  # who wants a child meanwhile waits for this nursery instead of making another
+            self._nursery = self._nursery or await self._new_nursery()
         self._fill()
         await asyncio.gather(*self._spawns)
-        if not self._idle:
+        if not self.children:
             raise self._broken or CodeBroken("no child process starts; see the warnings above")
 
     async def reload(self) -> None:

@@ -82,9 +82,10 @@ class _Worker:
         await runner.setup()
         try:
             seen = await asyncio.to_thread(_fingerprint, self._hand.targets) if self._hand.watch else None
+            await self._pool.start()
+            # Only now: a dispatch that comes earlier would be lost with code that cannot be loaded.
             site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1_024)
             await site.start()
-            await self._pool.start()
             self._listen_to_signals()
             self._tell(runner)
             if seen is not None:
