@@ -133,6 +133,7 @@ async def a_run(world: World, api: httpx.AsyncClient) -> None:
     assert await worker.dispatch() == "accepted"
     await worker.told("started")
     await worker.told("heartbeat", progressPct=5, message="reading")
+    await worker.told("logs", piece=1, writer="w", parts=[{"stream": "stdout", "text": "hello"}])
     await worker.told("completed", outcome="SUCCEEDED", output={"rowCount": 1}, metrics={"cpuTimeMs": 3})
     for path in ("manifests", f"manifests/{manifest}", "runs", f"runs/{run}"):
         assert (await api.get(f"{WORKSPACE}/{path}")).status_code == 200, path

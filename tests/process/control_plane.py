@@ -65,6 +65,7 @@ class ControlPlane:
         self.heard: list[Heard] = []
         self.logs: dict[str, dict[str, Any]] = {}
         self.log_headers: dict[str, str] = {}
+        self.pieces: dict[str, dict[int, dict[str, Any]]] = {}
         self._faults: dict[str, deque[str]] = {}
         self._news = asyncio.Condition()
         settings = TokenSettings(secret="task token secret " * 3, issuer="arco", audience="arco-tasks")
@@ -74,6 +75,7 @@ class ControlPlane:
 
     async def __aenter__(self) -> "ControlPlane":
         app = web.Application(client_max_size=2 * 1024 * 1024)
+        app.router.add_post("/api/v1/tasks/{task_id}/logs", self._take_piece)
         app.router.add_post("/api/v1/tasks/{task_id}/{what}", self._callback)
         app.router.add_post("/api/v1/workspaces/{workspace}/runs/{run_id}/logs", self._take_logs)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -208,6 +210,35 @@ class ControlPlane:
             if task.cancel:
                 answer["cancelReason"] = "user_requested"
         return answer
+
+    def written(self, task_key: str, stream: str = "stdout") -> str:
+        """What of a stream came in pieces until now."""
+        pieces = self.pieces.get(task_key, {})
+        parts = [part for number in sorted(pieces) for part in pieces[number]["parts"]]
+        return "".join(part["text"] for part in parts if part["stream"] == stream)
+
+    async def _take_piece(self, request: web.Request) -> web.Response:
+        task = self.tasks[request.match_info["task_id"]]
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.tokens.read(token, task_id=task.task_id, scope=(TENANT, WORKSPACE))
+        body: dict[str, Any] = msgspec.json.decode(await request.read(), type=dict[str, Any])
+        faults = self._faults.get("piece")
+        fault = faults.popleft() if faults else "ok"
+        kept = self.pieces.setdefault(task.task_key, {})
+        answer: dict[str, Any] = {"acknowledged": True, "nextPiece": body["piece"] + 1}
+        status = 200
+        if fault.isdigit():
+            status, answer = int(fault), {}
+        elif body["piece"] in kept and kept[body["piece"]] != body:
+            status, answer = 409, {"error": "piece_taken", "nextPiece": max(kept) + 1}
+        elif fault != "lose":
+            kept[body["piece"]] = body
+        self.heard.append(Heard("piece", task.task_key, body, {}, time.monotonic()))
+        async with self._news:
+            self._news.notify_all()
+        if fault in ("drop", "lose"):
+            _cut(request)
+        return web.json_response(answer, status=status)
 
     async def _take_logs(self, request: web.Request) -> web.Response:
         body = msgspec.json.decode(await request.read(), type=dict[str, Any])

@@ -1,6 +1,7 @@
 """`arco worker` as a process, against a control plane over HTTP (orchestration.md 7.5, 7.6, items 62 to 69)."""
 
 import asyncio
+import contextlib
 import os
 import re
 import select
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from tests.process.control_plane import DISPATCH_SECRET, ControlPlane
@@ -381,6 +383,55 @@ async def test_output_beyond_the_bound_keeps_its_beginning_and_its_end():
         assert text.rstrip().endswith("line 059999 of many, each of them thirty-nine chars")
         assert "bytes left out" in text
         assert len(text) < 1_000_000
+
+
+async def test_what_a_task_writes_comes_while_it_runs_and_once_whatever_breaks(tmp_path: Path):
+    async with ControlPlane() as plane, a_worker(plane.url) as worker:
+        plane.fault("piece", "drop", "lose", "503")
+        work = asyncio.create_task(plane.dispatch(worker.url, "t.talks", payload={"file": str(tmp_path / "go")}))
+        await plane.hears("piece", 4)  # taken but not answered, not taken, refused for now, known already
+        assert plane.written("t.talks") == "before, without an end of line"
+        assert plane.written("t.talks", "stderr") == "and to errors"
+        assert not plane.of("completed")
+        (tmp_path / "go").touch()
+        assert (await work)[0] == 200
+        assert plane.written("t.talks") == "before, without an end of lineafter\n"
+        (*earlier, last) = plane.pieces["t.talks"].values()
+        assert last["last"]
+        assert not any(piece["last"] for piece in earlier)
+        assert plane.logs["run-1/t.talks/attempt-1"]["stdout"] == plane.written("t.talks")
+        assert plane.of("completed")[0].body["metrics"]["logBytes"] == 49
+
+
+async def test_a_live_log_that_is_refused_costs_the_task_nothing(tmp_path: Path):
+    async with ControlPlane() as plane, a_worker(plane.url) as worker:
+        plane.fault("piece", "404")
+        work = asyncio.create_task(plane.dispatch(worker.url, "t.talks", payload={"file": str(tmp_path / "go")}))
+        await worker.says("live_log_refused")
+        (tmp_path / "go").touch()
+        assert (await work)[0] == 200
+        assert plane.task("t.talks").state == "SUCCEEDED"
+        assert plane.logs["run-1/t.talks/attempt-1"]["stdout"] == "before, without an end of lineafter\n"
+        assert len(plane.of("piece")) == 1
+
+
+async def test_an_attempt_that_is_run_again_goes_on_behind_what_was_written_before(tmp_path: Path):
+    async with ControlPlane() as plane:
+        for heard in (1, 3):  # the second one finds that the first piece is there
+            async with a_worker(plane.url) as worker:
+                work = asyncio.create_task(
+                    plane.dispatch(worker.url, "t.talks", payload={"file": str(tmp_path / "go")})
+                )
+                await plane.hears("piece", heard)
+                await worker.ended(signal.SIGKILL)
+                with contextlib.suppress(aiohttp.ClientError):
+                    await work
+        (tmp_path / "go").touch()
+        async with a_worker(plane.url) as worker:
+            await plane.dispatch(worker.url, "t.talks", payload={"file": str(tmp_path / "go")})
+        writers = [piece["writer"] for piece in plane.pieces["t.talks"].values()]
+        assert len(set(writers)) == len(writers) == 2
+        assert sorted(plane.pieces["t.talks"]) == [1, 2]
 
 
 async def test_changed_code_is_taken_for_the_next_task_and_broken_code_fails_tasks(tmp_path: Any):

@@ -153,3 +153,14 @@ def stands() -> None:
 def reports_nonsense(context: Context) -> None:
     os.closerange(3, 20)
     pause(600)
+
+
+@asset(namespace="t")
+def talks(context: Context) -> None:
+    """Says something before and after the file in its payload is there, some of it without an end of line."""
+    place = Path(context.payload["file"])
+    print("before, without an end of line", end="")
+    os.write(2, b"and to errors")
+    while not place.exists():
+        pause(0.01)
+    print("after")

@@ -170,3 +170,13 @@ TRANSACTION_HOLD_MS: Final = 30_000
 
 TRANSACTION_KEY_BYTES_MAX: Final = 1_024
 """An idempotency key of a transaction: any text that fits a header."""
+
+LOG_PIECE_BYTES_MAX: Final = 64 * 1024
+"""Text of one piece of a live log: what a second of a busy task writes, and what one event of a stream carries."""
+
+LOG_PIECES_MAX: Final = 4_096
+"""Pieces of one attempt: a day of a task that never stops writing, as seldom as `arco worker` sends them by then."""
+
+LIVE_LOG_MS: Final = 14 * 24 * 3_600_000
+"""How long the pieces of a live log are kept: the log itself is whole once the attempt has ended. Only of a worker that
+died are they all there is, and two weeks are long enough to look at it."""

@@ -113,6 +113,15 @@ def task_log(run_id: str, task_key: str, attempt: int) -> Key:
     return Key(f"logs/{run_id}/{task_key}/attempt-{attempt}.log")
 
 
+LIVE_LOGS: Final = "live-logs/"
+"""Where what attempts write lies in pieces, beside their logs."""
+
+
+def live_log_piece(run_id: str, task_key: str, attempt: int, number: int) -> Key:
+    """A piece of what an attempt writes, from number 1 without gaps."""
+    return Key(f"{LIVE_LOGS}{run_id}/{task_key}/{attempt}/{number:06d}.json")
+
+
 def anti_entropy_cursor(domain: str) -> Key:
     """Where the walk over a domain's ledger has come."""
     return Key(f"state/anti_entropy/{domain}/cursor.json")

@@ -1,6 +1,7 @@
 """The flow-compactor's chain. Apart from the compactor's: whoever does not serve orchestration does not load it."""
 
 from arco.domains.orchestration.domain import OrchestrationDomain
+from arco.domains.orchestration.litter import OldPieces
 from arco.domains.orchestration.rows import AGENDA, RUNS, TASKS
 from arco.kernel.chain import ORCHESTRATION_CHAIN
 from arco.roles.chains import ServedChain
@@ -13,4 +14,5 @@ def orchestration(secret: bytes | None = None) -> ServedChain:
         ORCHESTRATION_CHAIN,
         lambda scope: (OrchestrationDomain(scope, secret or b""),),
         (RUNS, TASKS, AGENDA),
+        lambda: (OldPieces(),),
     )

@@ -67,6 +67,7 @@ WRITE_RULES: Final[tuple[PrefixRule, ...]] = (
     ),
     PrefixRule("definitions/", "deployed manifests of assets", {"api": _SWAP}),
     PrefixRule("logs/", "task logs", {"api": _SWAP}),
+    PrefixRule("live-logs/", "pieces of the logs of attempts", {"api": _CREATE, "flow-compactor": _DELETE}),
     PrefixRule("transactions/", "decisions and records of transactions", {"api": _SWAP, "sweeper": _SWAP}),
     PrefixRule("delta/", "claims of Delta commits", {"api": _CREATE}),
     PrefixRule("delta/staging/", "staged payloads of Delta commits", {"api": _CREATE, "compactor": _DELETE}),

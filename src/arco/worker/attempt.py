@@ -23,6 +23,7 @@ from arco.dispatch.envelope import TIMEOUT_MEMBER, WorkerDispatchEnvelope
 from arco.worker import words
 from arco.worker.capture import Capture
 from arco.worker.children import Child, CodeBroken, Died, Ears
+from arco.worker.live import LiveLog
 from arco.worker.pool import Pool
 from arco.worker.reports import bounded, death, failed, fitting, plainer, progress_members
 
@@ -92,7 +93,11 @@ class Attempt:
         """Set when its child is free again, or was never needed."""
         self._bench = bench
         self._log = bench.log.bind(run_id=envelope.run_id, task_key=envelope.task_key, attempt=envelope.attempt)
-        self._output = (Capture(), Capture())
+        self._live = LiveLog(self._tell_piece, bench.clock, self._log, self._writer())
+        self._output = (
+            Capture(heard=lambda data: self._live.hear("stdout", data)),
+            Capture(heard=lambda data: self._live.hear("stderr", data)),
+        )
         self._progress = words.Progress()
         self._stop: Stop | None = None
         self._child: Child | None = None
@@ -107,9 +112,18 @@ class Attempt:
                 self.released.set()
                 return self._not_started(started)
             self._log.info("task_started")
-            report = await self._executed()
+            live = asyncio.get_running_loop().create_task(self._live.run())
+            try:
+                return await self._reported(await self._executed(), live)
+            finally:
+                live.cancel()
+                await asyncio.gather(live, return_exceptions=True)
         finally:
             self.released.set()
+
+    async def _reported(self, report: words.Report, live: "asyncio.Task[None]") -> End:
+        """Report how it ended, then tell the rest of what it wrote."""
+        self.released.set()
         if self._stop is Stop.SUPERSEDED:
             self._log.info("task_superseded")
             return End.REPORTED
@@ -118,7 +132,8 @@ class Attempt:
         self._log.info("task_ended", outcome=report.outcome, category=(report.error or {}).get("category"), status=told)
         if answer is None or not (answer.accepted or answer.ended):
             return End.UNREPORTED
-        await self._upload()
+        self._live.end()
+        await asyncio.gather(self._upload(), asyncio.wait({live}, timeout=LOGS_WINDOW_MS / 1000))
         return End.REPORTED
 
     def stop(self, why: Stop) -> None:
@@ -253,8 +268,7 @@ class Attempt:
             body |= {"output": report.output} if report.output is not None else {}
         elif report.error is not None:
             body["error"] = bounded(report.error)
-        if report.metrics:
-            body["metrics"] = report.metrics
+        body["metrics"] = {**(report.metrics or {}), "logBytes": sum(capture.size for capture in self._output)}
         if report.outcome == "CANCELLED" and report.phase:
             body["cancelledDuringPhase"] = report.phase
         return body
@@ -283,6 +297,13 @@ class Attempt:
             said["traceparent"] = envelope.traceparent
         token = envelope.task_token or self._bench.task_token or ""
         return await self._bench.callbacks.report(Task(envelope.task_id, token), what, {**said, **body})
+
+    async def _tell_piece(self, piece: Mapping[str, Any]) -> Answer:
+        return await self._report("logs", piece)
+
+    def _writer(self) -> str:
+        """This very execution: the same attempt may be dispatched again, here or elsewhere."""
+        return f"{self._bench.worker_id[:200]}/{self._bench.clock.steady_ms()}"
 
     async def _upload(self) -> None:
         """The logs, which nobody may miss enough to fail a task for them."""

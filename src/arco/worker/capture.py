@@ -14,16 +14,24 @@ _PIECES_AT_ONCE: Final = 16
 
 
 class Capture:
-    """The beginning and the end of a stream of bytes."""
+    """The beginning and the end of a stream of bytes; `heard` gets all of it as it comes."""
 
-    def __init__(self, head: int = HEAD_BYTES, tail: int = TAIL_BYTES) -> None:
+    def __init__(
+        self, head: int = HEAD_BYTES, tail: int = TAIL_BYTES, *, heard: Callable[[bytes], None] | None = None
+    ) -> None:
         self._head_max, self._tail_max = head, tail
+        self._heard = heard
+        self.size = 0
+        """Bytes that came, kept or not."""
         self._head = bytearray()
         self._tail = bytearray()
         self._dropped = 0
 
     def feed(self, data: bytes) -> None:
         """Take what came next."""
+        self.size += len(data)
+        if self._heard is not None:
+            self._heard(data)
         room = self._head_max - len(self._head)
         self._head += data[:room]
         self._tail += data[room:]

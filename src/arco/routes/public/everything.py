@@ -12,6 +12,7 @@ from arco.routes.public import (
     history,
     inventory,
     lineage,
+    live_logs,
     manifests,
     namespace_tables,
     namespaces,
@@ -51,6 +52,7 @@ API_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *operating.routes,
     *partitions.routes,
     *callbacks.routes,
+    *live_logs.routes,
     *query.ENDPOINTS,
     *outcomes.routes,
 )

@@ -9,8 +9,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from arco.core import paths
 from arco.core.errors import Conflict, InvalidInput, NotFound, OutcomeUnknown
+from arco.domains.orchestration.logs import LogPlace, pieces_after, whole_text
 from arco.domains.orchestration.queries.runs import run_detail
 from arco.domains.orchestration.rows import TaskRow
 from arco.edge.codec import decode, query_params, reply
@@ -37,7 +37,6 @@ _BODY_BYTES_MAX: Final = 6 * UPLOAD_BYTES_MAX + 65_536
 
 _DEFAULT: Final = 50
 _TOGETHER: Final = 16
-_TASK: Final = re.compile(r"[a-z0-9_.]+\Z")
 _RUN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
@@ -69,12 +68,12 @@ async def put(request: Request) -> Response:
     """Keep what an attempt wrote; once: 409 when the attempt has a log of other text."""
     run_id = _run_of(request)
     body = await decode(request, LogRequest)
-    if not _TASK.match(body.task_key):
-        raise InvalidInput("taskKey must be made of a-z, 0-9, _ and dots")
-    content = f"=== stdout ===\n{body.stdout}\n=== stderr ===\n{body.stderr}\n".encode("utf-8", "replace")
+    place = LogPlace(run_id, body.task_key, body.attempt)
+    place.check()
+    content = whole_text(body.stdout, body.stderr)
     if len(body.stdout.encode("utf-8", "replace")) + len(body.stderr.encode("utf-8", "replace")) > UPLOAD_BYTES_MAX:
         raise InvalidInput(f"stdout and stderr together must be at most {UPLOAD_BYTES_MAX} bytes")
-    key = paths.task_log(run_id, body.task_key, body.attempt)
+    key = place.whole
     services, scope = services_of(request), context_of(request).scope
     store = services.store_for(scope)
     if await store.head(key) is not None:
@@ -89,18 +88,21 @@ async def put(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    """Logs of a run by task and attempt, each below a line with its path; 404 when there is none."""
+    """Logs of a run by task and attempt, each below a line with its path; 404 when there is none.
+
+    Of an attempt that has not ended, or whose worker died, what it wrote until now.
+    """
     run_id = _run_of(request)
     query = query_params(request, LogsQuery)
     services, scope = services_of(request), context_of(request).scope
     after = services.cursors.decode(scope, request.scope["path"], query.cursor)[0] if query.cursor else ""
     snapshot = await head_of(request)
     tasks = (await run_detail(snapshot, run_id)).tasks
-    wanted = [key for task in tasks if query.task_key in (None, task.task_key) for key in _keys(run_id, task)]
+    wanted = [place for task in tasks if query.task_key in (None, task.task_key) for place in _places(run_id, task)]
     store = services.store_for(scope)
     parts: list[bytes] = []
     size, last, more = 0, after, False
-    async for key, body in _found(store, [key for key in sorted(wanted) if key > after]):
+    async for key, body in _found(store, [one for one in sorted(wanted, key=_whole) if one.whole > after]):
         part = b"--- %s ---\n%s\n" % (key.encode(), body)
         if len(parts) == query.limit or (parts and size + len(part) > ANSWER_BYTES_MAX):
             more = True
@@ -115,18 +117,39 @@ async def show(request: Request) -> Response:
     return Response(b"".join(parts), media_type="text/plain; charset=utf-8", headers=headers)
 
 
-async def _found(store: ObjectStore, keys: Sequence[str]) -> AsyncIterator[tuple[str, bytes]]:
-    """Those of the objects that are there, in order, read a few at a time."""
-    for start in range(0, len(keys), _TOGETHER):
-        some = keys[start : start + _TOGETHER]
-        objects = await asyncio.gather(*(store.get(paths.Key(key)) for key in some))
-        for key, found in zip(some, objects, strict=True):
-            if found is not None:
-                yield key, found.body
+async def _found(store: ObjectStore, places: Sequence[LogPlace]) -> AsyncIterator[tuple[str, bytes]]:
+    """Those of the logs that are there, in order, read a few at a time."""
+    for start in range(0, len(places), _TOGETHER):
+        some = places[start : start + _TOGETHER]
+        for place, body in zip(some, await asyncio.gather(*(_log(store, one) for one in some)), strict=True):
+            if body is not None:
+                yield place.whole, body
 
 
-def _keys(run_id: str, task: TaskRow) -> list[str]:
-    return [paths.task_log(run_id, task.task_key, attempt) for attempt in range(1, task.attempt + 1)]
+async def _log(store: ObjectStore, place: LogPlace) -> bytes | None:
+    """The log of an attempt: whole, or what there is of it in pieces."""
+    found = await store.get(place.whole)
+    if found is not None:
+        return found.body
+    texts: dict[str, list[str]] = {"stdout": [], "stderr": [], "worker": []}
+    size = 0
+    async for piece in pieces_after(store, place, 0):
+        for part in piece.parts:
+            texts[part.stream].append(part.text)
+            size += len(part.text)
+        if size > ANSWER_BYTES_MAX:
+            break
+    if not size:
+        return None
+    return whole_text("".join(texts["stdout"]), "".join(texts["stderr"] + texts["worker"]))
+
+
+def _whole(place: LogPlace) -> str:
+    return place.whole
+
+
+def _places(run_id: str, task: TaskRow) -> list[LogPlace]:
+    return [LogPlace(run_id, task.task_key, attempt) for attempt in range(1, task.attempt + 1)]
 
 
 def _run_of(request: Request) -> str:
