@@ -16,6 +16,7 @@ from arco.domains.orchestration.agenda import RUN_TERMINAL, TERMINAL
 from arco.domains.orchestration.rows import AGENDA, OUTBOX, SLOTS
 from arco.kernel.envelope import Envelope
 from arco.kernel.fold import FoldContext, NotLoaded, Rejected
+from arco.kernel.workshop import FOLD_VERSION
 
 OUTCOMES = ("succeeded", "succeeded", "succeeded", "failed", "cancelled", "skipped")
 
@@ -123,7 +124,7 @@ def _fold(view: MemoryView, event: Envelope) -> None:
     for _ in range(500):
         savepoint = view.savepoint()
         try:
-            if isinstance(DOMAIN.fold(view, event, FoldContext(0, 1)), Rejected):
+            if isinstance(DOMAIN.fold(view, event, FoldContext(0, FOLD_VERSION)), Rejected):
                 view.rollback(savepoint)
         except NotLoaded as missing:
             view.rollback(savepoint)

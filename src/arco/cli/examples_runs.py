@@ -53,6 +53,10 @@ examples:
   arco runs                                 the newest 20 runs
   arco runs --state failed
   arco runs 01JRUN00000000000000000000      one run: its tasks, and what each waits for
+  arco run show 01JRUN00000000000000000000  the same
+
+next:
+  arco why RUN TASK                         all there is to say about one task
 """
 
 LOGS: Final = """\
@@ -77,4 +81,12 @@ examples:
 RETRY: Final = """\
 examples:
   arco retry 01JRUN00000000000000000000 analytics.daily_sales
+"""
+
+WHY: Final = """\
+Why it is in the plan, what it waits for and who is before it, why it was skipped, why it was tried again.
+
+examples:
+  arco why 01JRUN00000000000000000000 analytics.daily_sales
+  arco why 01JRUN00000000000000000000 raw.events --json
 """

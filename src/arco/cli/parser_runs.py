@@ -22,7 +22,7 @@ class Kinds(NamedTuple):
 
 
 def add_runs(commands: Any, kinds: Kinds) -> None:
-    """Add `init dev deploy plan run runs logs cancel rerun retry`."""
+    """Add `init dev deploy plan run runs logs cancel rerun retry why`."""
     command, client, positive, port = kinds
     init = command(commands, "init", "arco.cli.init:init", "make a project that works at once", epilog=examples.INIT)
     init.add_argument("folder", nargs="?", default=".", help="where (default: here)")
@@ -65,7 +65,10 @@ def add_runs(commands: Any, kinds: Kinds) -> None:
     retry.add_argument("task", metavar="TASK")
     for watching in (run, rerun, retry):
         watching.add_argument("--no-wait", action="store_true", help="do not watch it to its end")
-    for one in (deploy, plan, run, runs, logs, cancel, rerun, retry):
+    why = command(commands, "why", "arco.cli.why:why", "say why a task is as it is", epilog=examples.WHY)
+    why.add_argument("run_id", metavar="RUN")
+    why.add_argument("task", metavar="TASK")
+    for one in (deploy, plan, run, runs, logs, cancel, rerun, retry, why):
         client(one)
 
 

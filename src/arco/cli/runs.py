@@ -46,7 +46,12 @@ def _pair(text: str, example: str) -> tuple[str, str]:
 
 
 def run(args: Namespace, terminal: Terminal) -> int:
-    """Trigger a run and, unless told otherwise, watch it to its end; the exit code tells how it ended."""
+    """Trigger a run and, unless told otherwise, watch it to its end; the exit code tells how it ended.
+
+    `run show RUN` shows one: no asset is called `show`, for every asset has a namespace.
+    """
+    if args.asset[0] == "show":
+        return _run_show(args, terminal)
     with client_of(args) as client:
         runs = path_of("workspaces", workspace_of(args, client), "runs")
         begun = client.create(runs, request_of(args)).json()
@@ -55,6 +60,13 @@ def run(args: Namespace, terminal: Terminal) -> int:
         if args.no_wait:
             return _told(terminal, begun)
         return watched(client, f"{runs}/{begun['runId']}", terminal)
+
+
+def _run_show(args: Namespace, terminal: Terminal) -> int:
+    if len(args.asset) != 2:
+        raise CommandProblem("say which run to show", "write it as in: arco run show 01JRUN00000000000000000000")
+    args.run_id = args.asset[1]
+    return runs(args, terminal)
 
 
 def rerun(args: Namespace, terminal: Terminal) -> int:
@@ -235,20 +247,15 @@ def show(found: Mapping[str, Any], terminal: Terminal) -> None:
     terminal.say(f"run {found['runId']}: {found['state']}, begun {began} UTC")
     for name, text in (found.get("labels") or {}).items():
         terminal.say(f"  {name}={text}")
-    states = {task["taskKey"]: task["state"] for task in found["tasks"]}
-    rows = [[task["taskKey"], task["state"], str(task["attempt"]), _reason(task, states)] for task in found["tasks"]]
+    rows = [[task["taskKey"], task["state"], str(task["attempt"]), _reason(task)] for task in found["tasks"]]
     terminal.table(Table(["task", "state", "attempt", "why"], rows), counted(len(rows), "task"))
 
 
-def _reason(task: Mapping[str, Any], states: Mapping[str, str]) -> str:
+def _reason(task: Mapping[str, Any]) -> str:
     if why := _why(task):
         return why.removeprefix(": ")
-    if task["state"] == "PENDING":
-        waits = [key for key in task.get("dependsOn", ()) if states.get(key) != "SUCCEEDED"]
-        return f"waits for {', '.join(waits)}" if waits else ""
-    if task["state"] == "QUEUED":
-        return "on its way to a worker" if task["attempt"] else "waits for the dispatcher, or for a free slot"
-    return str(task.get("progress", ""))
+    waits = [wait["message"] for wait in task.get("waiting", ())]
+    return "; ".join(waits) or str(task.get("progress", ""))
 
 
 def _progress(one: Mapping[str, Any]) -> str:

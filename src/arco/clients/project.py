@@ -93,6 +93,10 @@ class Client:
         """A run and its tasks."""
         return self._get(self._of(run_id))
 
+    def task(self, run_id: str, task_key: str) -> dict[str, Any]:
+        """A task of a run, with the account of it: why it is planned, waits, was skipped, was tried again."""
+        return self._get(f"{self._of(run_id)}{path_of('tasks', task_key)}")
+
     def runs(self, *, state: str | None = None) -> Iterator[dict[str, Any]]:
         """Runs, newest first, page after page as they are asked for."""
         query = {} if state is None else {"state": state}
@@ -206,6 +210,10 @@ class AsyncClient:
     async def run(self, run_id: str) -> dict[str, Any]:
         """As `Client.run`."""
         return await self._done(self._client.run, run_id)
+
+    async def task(self, run_id: str, task_key: str) -> dict[str, Any]:
+        """As `Client.task`."""
+        return await self._done(self._client.task, run_id, task_key)
 
     async def runs(self, *, state: str | None = None) -> list[dict[str, Any]]:
         """As `Client.runs`, all of them."""

@@ -57,6 +57,7 @@ SOURCES: Final[Mapping[str, str]] = {
             "run_key_conflicts",
             "deployments",
             "concurrency_slots",
+            "task_attempts",
         )
     },
 }

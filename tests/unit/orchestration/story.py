@@ -12,9 +12,11 @@ from arco.core.scope import Scope
 from arco.domains.orchestration import keys
 from arco.domains.orchestration.agenda import place_of_run, place_of_task
 from arco.domains.orchestration.domain import OrchestrationDomain
+from arco.domains.orchestration.history_rows import SLOT_HOLDERS
 from arco.domains.orchestration.rows import AGENDA, DEPENDENCIES, OUTBOX, RUNS, SLOTS, TASKS, RunRow, TaskRow
 from arco.kernel.envelope import Envelope
 from arco.kernel.fold import Accepted, Decision, FoldContext, Rejected
+from arco.kernel.workshop import FOLD_VERSION
 
 START_MS = 1_767_225_600_000
 RUN = ulid_from_int((START_MS << 80) + 1)
@@ -49,7 +51,7 @@ class Story:
     def fold(self, event: Envelope) -> Decision:
         self.told.append(event)
         savepoint = self.view.savepoint()
-        decision = DOMAIN.fold(self.view, event, FoldContext(self.now_ms, 1))
+        decision = DOMAIN.fold(self.view, event, FoldContext(self.now_ms, FOLD_VERSION))
         if isinstance(decision, Rejected):
             self.view.rollback(savepoint)
         check_everything(self.view)
@@ -138,6 +140,9 @@ def check_everything(view: MemoryView) -> None:
                 if key is not None:
                     held[key] = held.get(key, 0) + 1
     assert {row.concurrency_key: row.in_use for row in view.scan(SLOTS, ()) if row.in_use} == held
+    holders = sorted((row.concurrency_key, row.task_key) for row in view.scan(SLOT_HOLDERS, ()))
+    busy = [task for task in tasks if task.state in ("DISPATCHED", "RUNNING")]
+    assert holders == sorted((task.concurrency_key, task.task_key) for task in busy if task.concurrency_key)
     for run in runs:
         own = [task for task in tasks if task.run_id == run.run_id]
         _check_counters(run, own)

@@ -1,9 +1,13 @@
 """One more try at a task that failed, and what was skipped because of it."""
 
-from tests.unit.orchestration.story import RUN, Story, accepted, refused
+from tests.fakes import MemoryView
+from tests.unit.orchestration.story import DOMAIN, RUN, Story, accepted, refused
 
 from arco.domains.orchestration.fold import refusals
-from arco.kernel.fold import Decision
+from arco.domains.orchestration.fold.tries import KEPT_SINCE
+from arco.domains.orchestration.history_rows import SLOT_HOLDERS, TASK_ATTEMPTS
+from arco.domains.orchestration.rows import TASKS
+from arco.kernel.fold import Decision, FoldContext
 
 DIAMOND = {"n.a": [], "n.b": ["n.a"], "n.c": ["n.a"], "n.d": ["n.b", "n.c"], "n.e": ["n.d"]}
 
@@ -66,3 +70,24 @@ def test_only_what_failed_is_retried() -> None:
     )
     story.tell("TaskRetryRequested", run_id=RUN, task_key="n.b", requested_by="u")
     refused(retry(story, "n.b"), refusals.NOTHING_TO_DO)
+
+
+def test_what_an_older_build_folded_is_folded_again_as_it_was() -> None:
+    story = failed_run()
+    retry(story, "n.b")
+    assert list(story.view.scan(TASK_ATTEMPTS, ()))
+    older = MemoryView()
+    for event in story.told:
+        DOMAIN.fold(older, event, FoldContext(0, KEPT_SINCE - 1))
+    assert (list(older.scan(TASK_ATTEMPTS, ())), list(older.scan(SLOT_HOLDERS, ()))) == ([], [])
+    assert list(older.scan(TASKS, ())) == list(story.view.scan(TASKS, ()))
+
+
+def test_an_attempt_that_another_one_takes_the_place_of_is_kept() -> None:
+    story = Story()
+    story.run_of({"n.a": []})
+    story.dispatch("n.a")
+    story.start("n.a")
+    accepted(story.start("n.a", attempt=2))
+    (kept,) = story.view.scan(TASK_ATTEMPTS, ())
+    assert (kept.attempt, kept.outcome, kept.error_message) == (1, "SUPERSEDED", None)

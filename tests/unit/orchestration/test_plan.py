@@ -69,7 +69,7 @@ def test_the_same_request_is_the_same_plan() -> None:
 def test_without_settings_a_task_is_the_contracts() -> None:
     (task,) = plan_of(graph_of({"a.a": []}), "a.a").tasks
     assert (task.max_attempts, task.heartbeat_timeout_sec, task.requires_visible_output) == (3, 300, True)
-    assert task == TaskDef(key="a.a", asset_key="a.a", requires_visible_output=True)
+    assert task == TaskDef(key="a.a", asset_key="a.a", requires_visible_output=True, planned_as="root")
 
 
 def test_execution_settings_are_honoured() -> None:

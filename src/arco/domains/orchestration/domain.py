@@ -19,6 +19,7 @@ from arco.domains.orchestration.automation_rows import AUTOMATION
 from arco.domains.orchestration.events import EVENT_TYPES, decoded
 from arco.domains.orchestration.fold import again, attempts, automation, dispatch, runs, settings, timers
 from arco.domains.orchestration.fold.board import Moment
+from arco.domains.orchestration.history_rows import HISTORY
 from arco.domains.orchestration.keys import run_id_of_key
 from arco.domains.orchestration.rows import ALL, ORCHESTRATION
 from arco.kernel.envelope import Envelope
@@ -59,17 +60,17 @@ class OrchestrationDomain:
 
     name: Final = ORCHESTRATION
     event_types: Final = EVENT_TYPES
-    tables: Final[tuple[TableSpec[Any], ...]] = (*ALL, *AUTOMATION)
+    tables: Final[tuple[TableSpec[Any], ...]] = (*ALL, *HISTORY, *AUTOMATION)
 
     def __init__(self, scope: Scope, secret: bytes = b"") -> None:
         self._scope = scope
         self._secret = secret
 
-    def fold(self, view: View, event: Envelope, _context: FoldContext) -> Decision:
+    def fold(self, view: View, event: Envelope, context: FoldContext) -> Decision:
         """Decide one event. Raises `NotLoaded`, `UnsupportedEvent`, `InvalidEvent`."""
         data = decoded(event)
         try:
-            moment = self._moment(event)
+            moment = self._moment(event, context.fold_version)
             match data:
                 case events.RunRequested():
                     return runs.requested(view, data, moment, self._run_id(data.run_key))
@@ -85,7 +86,7 @@ class OrchestrationDomain:
     def _run_id(self, run_key: str) -> str:
         return run_id_of_key(self._secret, (self._scope.tenant, self._scope.workspace), run_key)
 
-    def _moment(self, event: Envelope) -> Moment:
+    def _moment(self, event: Envelope, fold_version: int) -> Moment:
         at_ms = instant.parse_ms(event.occurred_at)
         id_ms = ulid_ms(event.event_id) if is_ulid(event.event_id) else at_ms
-        return Moment(at_ms, id_ms, event.event_id, self._scope.tenant, self._scope.workspace)
+        return Moment(at_ms, id_ms, event.event_id, self._scope.tenant, self._scope.workspace, fold_version)

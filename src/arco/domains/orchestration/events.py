@@ -24,7 +24,11 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_d
 
 
 class TaskDef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A task of a plan. Beyond the contract: what its execution settings ask for."""
+    """A task of a plan. Beyond the contract: what its execution settings ask for, and why it is there.
+
+    `planned_as` is `root`, `upstream` or `downstream` of `planned_for`, or `unsucceeded`: in the run that this one
+    does again.
+    """
 
     key: str
     depends_on: list[str] = []
@@ -38,6 +42,8 @@ class TaskDef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout_sec: Count | None = None
     retry_delay_sec: Count | None = None
     concurrency_key: str | None = None
+    planned_as: str | None = None
+    planned_for: str | None = None
 
 
 class RunTriggered(_Event, tag="run_triggered", frozen=True, kw_only=True):

@@ -44,10 +44,14 @@ class RunRow(Row, frozen=True, kw_only=True, gc=False):
     started_at: int | None = None
     outputs_pending: Uint32 = 0
     outputs_failed: Uint32 = 0
+    cancelled_by: str | None = None
 
 
 class TaskRow(Row, frozen=True, kw_only=True, gc=False):
-    """A task of a run. `state`: `BLOCKED READY DISPATCHED RUNNING RETRY_WAIT SKIPPED CANCELLED FAILED SUCCEEDED`."""
+    """A task of a run. `state`: `BLOCKED READY DISPATCHED RUNNING RETRY_WAIT SKIPPED CANCELLED FAILED SUCCEEDED`.
+
+    `planned_as` and `planned_for` say why it is part of its run, as `plan.graph.Reason` does.
+    """
 
     born: str
     run_id: str
@@ -89,6 +93,8 @@ class TaskRow(Row, frozen=True, kw_only=True, gc=False):
     progress_pct: Uint32 | None = None
     progress: str | None = None
     due_at: int | None = None
+    planned_as: str | None = None
+    planned_for: str | None = None
 
 
 class DependencyRow(Row, frozen=True, kw_only=True, gc=False):

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from arco.domains.orchestration.commands.rerun import REASONS
-from arco.domains.orchestration.commands.trigger import KIND_LABEL, PARENT_LABEL
+from arco.domains.orchestration.labels import KIND_LABEL, PARENT_LABEL, labels_of
+from arco.domains.orchestration.queries.account import coming_of, first_bad
 from arco.domains.orchestration.queries.runs import RunDetail, public_state, public_task_state
+from arco.domains.orchestration.queries.waiting import Circumstances, Wait, public_states, waits_of
 from arco.domains.orchestration.rows import DependencyRow, RunRow, TaskRow
 from arco.routes.public.flow_clerks import time_text
 
@@ -31,8 +33,38 @@ class SkipView(_Camel, frozen=True, kw_only=True):
     upstream_resolution: str
 
 
+class UpstreamView(_Camel, frozen=True, kw_only=True):
+    """A task that another one waits for."""
+
+    task_key: str
+    state: str
+
+
+class WaitView(_Camel, frozen=True, kw_only=True):
+    """One thing that a task waits for. (Ours.)
+
+    `reason`: `upstream`, `workspace_paused`, `concurrency_limit`, `not_dispatched`, `in_queue`, `retry_backoff`,
+    `cancelling` or `output_not_visible`; `message` says the same to people.
+    """
+
+    reason: str
+    message: str
+    upstream: list[UpstreamView] = []
+    concurrency_key: str | None = None
+    slots: int | None = None
+    in_use: int | None = None
+    since: str | None = None
+    until: str | None = None
+    queue: str | None = None
+    by: str | None = None
+
+
 class TaskView(_Camel, frozen=True, kw_only=True):
-    """A task. `error` and what follows it are our addition."""
+    """A task. `error` and what follows it are our addition.
+
+    `plannedAs` is why it is in the plan: `root`, or `upstream` or `downstream` of `plannedFor`, or `unsucceeded` in the
+    run that this one does again. `waiting` is what keeps it from running.
+    """
 
     task_key: str
     asset_key: str | None = None
@@ -60,6 +92,9 @@ class TaskView(_Camel, frozen=True, kw_only=True):
     progress: str | None = None
     worker_id: str | None = None
     depends_on: list[str] = []
+    planned_as: str | None = None
+    planned_for: str | None = None
+    waiting: list[WaitView] = []
 
 
 class TaskCountsView(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,18 +145,11 @@ class RunItemView(_Camel, frozen=True, kw_only=True):
     rerun_kind: str | None = None
 
 
-def labels_of(run: RunRow) -> dict[str, str]:
-    """The labels of a run."""
-    return {} if run.labels is None else msgspec.json.decode(run.labels, type=dict[str, str])
-
-
-def run_view(found: RunDetail, workspace: str) -> RunView:
+def run_view(found: RunDetail, workspace: str, around: Circumstances) -> RunView:
     """A run with its tasks in the order of their keys."""
     run, state, labels = found.run, public_state(found.run), labels_of(found.run)
     starts = [task.started_at for task in found.tasks if task.started_at is not None]
-    edges: dict[str, list[DependencyRow]] = {}
-    for edge in found.edges:
-        edges.setdefault(edge.downstream_task_key, []).append(edge)
+    edges, states = coming_of(found), public_states(found.tasks)
     kind = labels.get(KIND_LABEL)
     return RunView(
         run_id=run.run_id,
@@ -137,7 +165,11 @@ def run_view(found: RunDetail, workspace: str) -> RunView:
         parent_run_id=labels.get(PARENT_LABEL),
         rerun_kind=kind,
         rerun_reason=REASONS.get(kind or ""),
-        tasks=[task_view(task, edges.get(task.task_key, ())) for task in found.tasks],
+        tasks=[
+            task_view(task, coming, waits_of(task, coming, states, run=run, around=around))
+            for task in found.tasks
+            for coming in (edges.get(task.task_key, ()),)
+        ],
         task_counts=_counts(found.tasks),
         labels=labels,
     )
@@ -159,8 +191,8 @@ def run_item(run: RunRow) -> RunItemView:
     )
 
 
-def task_view(task: TaskRow, edges: Sequence[DependencyRow]) -> TaskView:
-    """A task, with why it was tried again, or was never run."""
+def task_view(task: TaskRow, edges: Sequence[DependencyRow], waits: Sequence[Wait]) -> TaskView:
+    """A task, with why it was tried again, or was never run, or does not run yet."""
     again = task.attempt > 1
     return TaskView(
         task_key=task.task_key,
@@ -189,15 +221,33 @@ def task_view(task: TaskRow, edges: Sequence[DependencyRow]) -> TaskView:
         progress=task.progress,
         worker_id=task.worker_id,
         depends_on=[edge.upstream_task_key for edge in edges],
+        planned_as=task.planned_as,
+        planned_for=task.planned_for,
+        waiting=[wait_view(wait) for wait in waits],
+    )
+
+
+def wait_view(wait: Wait) -> WaitView:
+    """Something a task waits for."""
+    return WaitView(
+        reason=wait.reason,
+        message=wait.message,
+        upstream=[UpstreamView(task_key=key, state=state) for key, state in wait.upstream],
+        concurrency_key=wait.concurrency_key,
+        slots=wait.slots,
+        in_use=wait.in_use,
+        since=time_text(wait.since),
+        until=time_text(wait.until),
+        queue=wait.queue,
+        by=wait.by,
     )
 
 
 def _skipped_by(edges: Sequence[DependencyRow]) -> SkipView | None:
     """The first of the tasks before it that did not succeed (orchestration.md 4.5)."""
-    bad = [edge for edge in edges if edge.resolution not in (None, "SUCCESS")]
-    if not bad:
+    first = first_bad(edges)
+    if first is None:
         return None
-    first = min(bad, key=lambda edge: (edge.satisfied_at or 0, edge.upstream_task_key, edge.row_version))
     return SkipView(upstream_task_key=first.upstream_task_key, upstream_resolution=first.resolution or "")
 
 

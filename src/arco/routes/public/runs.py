@@ -11,6 +11,7 @@ from arco.core.errors import InvalidInput
 from arco.domains.orchestration.commands import control, rerun
 from arco.domains.orchestration.commands.trigger import RunRequest, Triggered, trigger
 from arco.domains.orchestration.queries.runs import STATES, list_runs, public_state, run_detail
+from arco.domains.orchestration.queries.waiting import circumstances
 from arco.domains.orchestration.rows import RunRow
 from arco.edge.codec import decode, query_params, reply
 from arco.edge.context import context_of, services_of
@@ -173,10 +174,12 @@ def _wanted(state: str | None) -> Callable[[RunRow], bool] | None:
 
 
 async def show(request: Request) -> Response:
-    """A run with all its tasks: states, attempts, errors with what to do, what they made."""
+    """A run with all its tasks: states, attempts, errors, what they made, and what each waits for."""
     snapshot = await head_of(request)
     found = await run_detail(snapshot, request.path_params["run_id"])
-    return reply(run_view(found, context_of(request).scope.workspace))
+    assert snapshot is not None
+    around = await circumstances(snapshot, found.tasks)
+    return reply(run_view(found, context_of(request).scope.workspace, around))
 
 
 async def cancel(request: Request) -> Response:

@@ -10,10 +10,12 @@ from arco.core.errors import Conflict, InvalidInput
 from arco.core.ids import ulid_ms
 from arco.domains.orchestration import fingerprints
 from arco.domains.orchestration.commands.clerk import Clerk, submit
-from arco.domains.orchestration.commands.trigger import KIND_LABEL, PARENT_LABEL, RESERVED_LABELS, Triggered
+from arco.domains.orchestration.commands.trigger import Triggered
 from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import PlanCreated, RunTriggered, TaskDef
 from arco.domains.orchestration.fold.runs import RUN_KEY_TAKEN
+from arco.domains.orchestration.labels import KIND_LABEL, PARENT_LABEL, RESERVED_LABELS
+from arco.domains.orchestration.plan.graph import UNSUCCEEDED, Reason, reach
 from arco.domains.orchestration.queries.runs import RunDetail, public_state, run_by_id, run_detail
 from arco.domains.orchestration.rows import RUN_KEYS, DependencyRow, TaskRow
 from arco.kernel.reading import Snapshot
@@ -113,26 +115,26 @@ async def rerun(clerk: Clerk, request: RerunRequest) -> Rerun:
     return Rerun(found, request.parent_run_id, kind)
 
 
-def _chosen(parent: RunDetail, request: RerunRequest) -> tuple[list[str], set[str]]:
-    """The roots that were named, and the tasks to do again."""
+def _chosen(parent: RunDetail, request: RerunRequest) -> tuple[list[str], dict[str, Reason]]:
+    """The roots that were named, and the tasks to do again, each with the reason."""
     if not parent.tasks:
         raise Conflict(f"run {parent.run.run_id} has no plan: there is nothing to do again")
     if request.mode == "fromFailure":
         state = public_state(parent.run)
         if state != "FAILED":
             raise Conflict(f"run {parent.run.run_id} is {state}: only a FAILED one can be run again from its failure")
-        return [], {task.task_key for task in parent.tasks if task.state != "SUCCEEDED"}
+        return [], {task.task_key: Reason(UNSUCCEEDED) for task in parent.tasks if task.state != "SUCCEEDED"}
     roots = sorted({asset_key(text) for text in request.selection})
     known = {task.task_key for task in parent.tasks}
     if unknown := sorted(set(roots) - known):
         raise InvalidInput(f"unknown tasks of run {parent.run.run_id}: {', '.join(unknown)}", unknown=unknown)
     if not roots:
         raise InvalidInput("selection is empty: name at least one task")
-    chosen = set(roots)
+    chosen = {root: Reason("root") for root in roots}
     if request.include_upstream:
-        _walk(chosen, roots, _edges(parent.edges, up=True))
+        reach(chosen, roots, _edges(parent.edges, up=True), "upstream")
     if request.include_downstream:
-        _walk(chosen, roots, _edges(parent.edges, up=False))
+        reach(chosen, roots, _edges(parent.edges, up=False), "downstream")
     return roots, chosen
 
 
@@ -145,24 +147,19 @@ def _edges(edges: Sequence[DependencyRow], *, up: bool) -> dict[str, list[str]]:
     return found
 
 
-def _walk(chosen: set[str], roots: Sequence[str], edges: Mapping[str, Sequence[str]]) -> None:
-    waiting = list(roots)
-    while waiting:
-        for following in edges.get(waiting.pop(), ()):
-            if following not in chosen:
-                chosen.add(following)
-                waiting.append(following)
-
-
-def _definitions(parent: RunDetail, chosen: set[str]) -> list[TaskDef]:
+def _definitions(parent: RunDetail, chosen: Mapping[str, Reason]) -> list[TaskDef]:
     reads: dict[str, list[str]] = {}
     for edge in parent.edges:
         if edge.upstream_task_key in chosen:
             reads.setdefault(edge.downstream_task_key, []).append(edge.upstream_task_key)
-    return [_definition(task, sorted(reads.get(task.task_key, ()))) for task in parent.tasks if task.task_key in chosen]
+    return [
+        _definition(task, sorted(reads.get(task.task_key, ())), chosen[task.task_key])
+        for task in parent.tasks
+        if task.task_key in chosen
+    ]
 
 
-def _definition(task: TaskRow, depends_on: list[str]) -> TaskDef:
+def _definition(task: TaskRow, depends_on: list[str], reason: Reason) -> TaskDef:
     return TaskDef(
         key=task.task_key,
         depends_on=depends_on,
@@ -176,6 +173,8 @@ def _definition(task: TaskRow, depends_on: list[str]) -> TaskDef:
         timeout_sec=task.timeout_sec,
         retry_delay_sec=task.retry_delay_sec,
         concurrency_key=task.concurrency_key,
+        planned_as=reason.why,
+        planned_for=reason.of or None,
     )
 
 

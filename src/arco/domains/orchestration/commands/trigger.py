@@ -15,6 +15,7 @@ from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import PlanCreated, RunTriggered
 from arco.domains.orchestration.fingerprints import TriggerRequest
 from arco.domains.orchestration.fold.runs import RUN_KEY_TAKEN
+from arco.domains.orchestration.labels import RESERVED_LABELS
 from arco.domains.orchestration.plan.compiler import Plan, compiled
 from arco.domains.orchestration.plan.graph import Graph, selected
 from arco.domains.orchestration.plan.request import checked_key, dimensions_of, key_of_texts
@@ -23,9 +24,6 @@ from arco.domains.orchestration.rows import RUN_KEYS, RunKeyRow
 from arco.kernel.fold import Outcome
 from arco.kernel.reading import Snapshot
 
-PARENT_LABEL = "arco.parent_run_id"
-KIND_LABEL = "arco.rerun.kind"
-RESERVED_LABELS = (PARENT_LABEL, KIND_LABEL)
 MISMATCH = "RUN_KEY_FINGERPRINT_MISMATCH"
 
 

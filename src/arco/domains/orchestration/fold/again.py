@@ -7,6 +7,7 @@ import msgspec
 from arco.domains.orchestration.events import TaskRetryRequested
 from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.fold.board import Moment, put_run, put_task, run_of, task_of
+from arco.domains.orchestration.fold.tries import note_retried
 from arco.domains.orchestration.rows import DEPENDENCIES, TASKS, DependencyRow, RunRow, TaskRow
 from arco.kernel.fold import Accepted, Decision, View
 
@@ -32,6 +33,7 @@ def retried(view: View, event: TaskRetryRequested, moment: Moment) -> Decision:
         max_attempts=max(task.max_attempts, task.attempt + 1),
         row_version=moment.version,
     )
+    note_retried(view, task, event, moment)
     put_task(view, task, new)
     waiting_again = _undo_skips(view, new, moment)
     put_run(view, run, _going_on(run, waiting_again, moment))

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from arco.core import instant
-from arco.domains.orchestration.agenda import TERMINAL, late_at, silent_at
+from arco.domains.orchestration.agenda import TERMINAL, holds_slots, late_at, silent_at
 from arco.domains.orchestration.events import (
     LineageHandedOn,
     OutputVisibility,
@@ -23,6 +23,7 @@ from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.fold.board import Moment, born_of, put_run, put_task, run_of, task_of
 from arco.domains.orchestration.fold.ending import end_task, retry_at_ms
 from arco.domains.orchestration.fold.materialized import note_attempt
+from arco.domains.orchestration.fold.tries import name_holder, note_end, note_superseded
 from arco.domains.orchestration.rows import LINEAGE_DUE, RUNS, LineageDueRow, RunRow, TaskRow
 from arco.kernel.fold import Accepted, Decision, Rejected, View
 
@@ -64,7 +65,10 @@ def started(view: View, event: TaskStarted, moment: Moment) -> Decision:
         retry_not_before=None,
         row_version=moment.version,
     )
+    note_superseded(view, task, event.attempt, moment)
     put_task(view, task, msgspec.structs.replace(new, due_at=_due(new)))
+    if not holds_slots(task):
+        name_holder(view, new, moment)
     if run is not None and run.started_at is None:
         put_run(view, run, msgspec.structs.replace(run, started_at=moment.at_ms, row_version=moment.version))
     return Accepted()
@@ -103,6 +107,8 @@ def finished(view: View, event: TaskFinished, moment: Moment) -> Decision:
     run = run_of(view, event.run_id)
     new = _succeeded(task, event, moment) if event.outcome == "succeeded" else _unsuccessful(task, event, moment, run)
     note_attempt(view, new, event, moment, run=run)
+    if event.outcome != "succeeded":
+        note_end(view, task, new, _STATES.get(event.outcome, "FAILED"), moment)
     if new.state in TERMINAL:
         end_task(view, task, new, moment)
         _count_output(view, task, new)

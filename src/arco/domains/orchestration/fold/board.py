@@ -8,6 +8,7 @@ import msgspec
 
 from arco.core.ids import is_ulid
 from arco.domains.orchestration.agenda import TERMINAL, holds_slots, place_of_run, place_of_task
+from arco.domains.orchestration.history_rows import SLOT_HOLDERS
 from arco.domains.orchestration.rows import (
     AGENDA,
     OUTBOX,
@@ -28,13 +29,17 @@ WORKSPACE_SLOTS = "*"
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """When and where an event happened: `at_ms` by the server's clock, `id_ms` as its id says; `version` is its id."""
+    """When and where an event happened: `at_ms` by the server's clock, `id_ms` as its id says; `version` is its id.
+
+    `fold_version` is what folding meant when its commit was made.
+    """
 
     at_ms: int
     id_ms: int
     version: str
     tenant: str
     workspace: str
+    fold_version: int
 
 
 def born_of(view: View, run_id: str) -> str | None:
@@ -84,6 +89,8 @@ def put_task(view: View, old: TaskRow | None, new: TaskRow) -> None:
         _count(view, WORKSPACE_SLOTS, holds)
         if new.concurrency_key is not None:
             _count(view, new.concurrency_key, holds)
+            if not holds:
+                view.delete(SLOT_HOLDERS, (new.concurrency_key, new.born, new.task_key))
 
 
 def _clear_outbox(view: View, task: TaskRow) -> None:

@@ -7,6 +7,7 @@ from arco.domains.orchestration.events import DispatchEnqueued, DispatchRequeste
 from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.fold.board import Moment, put_task, run_of, task_of
 from arco.domains.orchestration.fold.settings import bar_to_dispatch
+from arco.domains.orchestration.fold.tries import name_holder, note_superseded
 from arco.domains.orchestration.keys import DEFAULT_QUEUE, dispatch_id, parse_dispatch_id
 from arco.domains.orchestration.rows import OUTBOX, OutboxRow, TaskRow
 from arco.kernel.fold import Accepted, Decision, View
@@ -45,7 +46,9 @@ def requested(view: View, event: DispatchRequested, moment: Moment) -> Decision:
         due_at=moment.at_ms,
         row_version=moment.version,
     )
+    note_superseded(view, task, event.attempt, moment)
     put_task(view, task, new)
+    name_holder(view, new, moment)
     return Accepted()
 
 

@@ -10,6 +10,7 @@ from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.fold.automation import is_stale
 from arco.domains.orchestration.fold.board import Moment, bear, put_run, put_task, run_of
 from arco.domains.orchestration.fold.ending import count_ended, ended_run
+from arco.domains.orchestration.fold.tries import keeps_history
 from arco.domains.orchestration.rows import (
     DEPENDENCIES,
     RUN_KEY_CONFLICTS,
@@ -97,7 +98,12 @@ def cancelled(view: View, event: RunCancelRequested, moment: Moment) -> Decision
     if run.cancel_requested:
         return Accepted()
     asked = msgspec.structs.replace(
-        run, cancel_requested=True, cancel_reason=event.reason, state="RUNNING", row_version=moment.version
+        run,
+        cancel_requested=True,
+        cancel_reason=event.reason,
+        cancelled_by=event.requested_by if keeps_history(moment) else None,
+        state="RUNNING",
+        row_version=moment.version,
     )
     put_run(view, run, asked)
     ended = []
@@ -214,6 +220,8 @@ def _task(definition: TaskDef, run_id: str, born: str, moment: Moment) -> TaskRo
         timeout_sec=definition.timeout_sec,
         retry_delay_sec=definition.retry_delay_sec,
         concurrency_key=definition.concurrency_key,
+        planned_as=definition.planned_as,
+        planned_for=definition.planned_for,
         row_version=moment.version,
     )
 

@@ -21,6 +21,9 @@ ATTEMPTS: Final = 3
 HEARTBEAT_TIMEOUT_S: Final = 300
 COMPILER: Final = "arco_plan_v1"
 
+_REASON: Final = ("planned_as", "planned_for")
+"""The last fields of a task: a plan is named by what it does, whatever led to it."""
+
 
 class Plan(msgspec.Struct, frozen=True):
     """The tasks of a run in the order of their keys, why each is there, and what names the whole."""
@@ -36,8 +39,8 @@ def compiled(graph: Graph, selection: Mapping[str, Reason], key: str | None) -> 
     known: dict[tuple[str, ...], str | None] = {}
     tasks = [_task(graph, name, selection, values, known=known) for name in sorted(selection)]
     # As tuples: whether a field that has its default is written at all is the encoder's business.
-    body = (COMPILER, [msgspec.structs.astuple(task) for task in tasks])
-    return Plan(tasks, selection, sha256_hex(msgspec.json.encode(body)))
+    body = (COMPILER, [msgspec.structs.astuple(task)[: -len(_REASON)] for task in tasks])
+    return Plan([_reasoned(task, selection) for task in tasks], selection, sha256_hex(msgspec.json.encode(body)))
 
 
 def _task(
@@ -65,6 +68,11 @@ def _task(
         retry_delay_sec=settings.retry_delay_seconds,
         concurrency_key=settings.concurrency_key,
     )
+
+
+def _reasoned(task: TaskDef, selection: Mapping[str, Reason]) -> TaskDef:
+    reason = selection[task.key]
+    return msgspec.structs.replace(task, planned_as=reason.why, planned_for=reason.of or None)
 
 
 def _partition(

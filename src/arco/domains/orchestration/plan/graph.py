@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from typing import Final
 
 import msgspec
 
@@ -29,6 +30,10 @@ class Graph:
             raise InvalidInput(f"assets depend on each other in a circle: {' -> '.join(error.args[1])}") from None
 
 
+UNSUCCEEDED: Final = "unsucceeded"
+"""The reason of what a run does because the one before it did not get it done."""
+
+
 class Reason(msgspec.Struct, frozen=True):
     """Why an asset is part of a selection: `root`, or `upstream` / `downstream` of another one that is."""
 
@@ -48,20 +53,20 @@ def selected(
     found: dict[str, Reason] = {root: Reason("root") for root in sorted(roots)}
     start = list(found)
     if include_upstream:
-        _walk(found, start, graph.reads, "upstream")
+        reach(found, start, graph.reads, "upstream")
     if include_downstream:
         # It does not pass through what is selected already, and what is upstream of something downstream is not added:
         # only what the roots change is made again.
-        _walk(found, start, graph.read_by, "downstream")
+        reach(found, start, graph.read_by, "downstream")
     return dict(sorted(found.items()))
 
 
-def _walk(found: dict[str, Reason], start: Sequence[str], edges: Mapping[str, Iterable[str]], why: str) -> None:
+def reach(found: dict[str, Reason], start: Sequence[str], edges: Mapping[str, Iterable[str]], why: str) -> None:
     """Add what can be reached, nearest first, each with the asset that led to it."""
     waiting = deque(start)
     while waiting:
         key = waiting.popleft()
-        for following in sorted(edges[key]):
+        for following in sorted(edges.get(key, ())):
             if following not in found:
                 found[following] = Reason(why, key)
                 waiting.append(following)
