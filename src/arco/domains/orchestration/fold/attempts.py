@@ -108,7 +108,7 @@ def finished(view: View, event: TaskFinished, moment: Moment) -> Decision:
     new = _succeeded(task, event, moment) if event.outcome == "succeeded" else _unsuccessful(task, event, moment, run)
     note_attempt(view, new, event, moment, run=run)
     if event.outcome != "succeeded":
-        note_end(view, task, new, _STATES.get(event.outcome, "FAILED"), moment)
+        note_end(view, task, new, moment, outcome=_STATES.get(event.outcome, "FAILED"))
     if new.state in TERMINAL:
         end_task(view, task, new, moment)
         _count_output(view, task, new)

@@ -34,7 +34,7 @@ def name_holder(view: View, task: TaskRow, moment: Moment) -> None:
         )
 
 
-def note_end(view: View, old: TaskRow, new: TaskRow, outcome: str, moment: Moment) -> None:
+def note_end(view: View, old: TaskRow, new: TaskRow, moment: Moment, *, outcome: str) -> None:
     """Keep the attempt that has just ended without success."""
     if keeps_history(moment):
         view.put(TASK_ATTEMPTS, _row(old, new, outcome, moment))
