@@ -181,7 +181,7 @@ class ChainMonitor:
             if unit.outcome.status == "unsupported":
                 self._broken("R-04", f"{unit.outcome.unit_id} was decided by a build that does not know it")
             claim = unit.events[0].claim
-            if claim is not None and not unit.outcome.replayed and unit.outcome.status in ("accepted", "rejected"):
+            if claim is not None and _stands(unit.outcome):
                 self.first.setdefault((claim.operation, claim.key_hash), Folded(manifest.number, unit))
 
     def _pointer(self, key: str, held: Held) -> None:
@@ -297,3 +297,8 @@ class Spy:
             judge()
         except CorruptData as error:
             self._violations.add("R-07", f"{key} is not readable: {error}")
+
+
+def _stands(outcome: Outcome) -> bool:
+    """Whether this is what a key stands for from now on: a no that is not final leaves it to the next try."""
+    return not outcome.replayed and (outcome.status == "accepted" or (outcome.status == "rejected" and outcome.final))

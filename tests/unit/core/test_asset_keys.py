@@ -6,7 +6,7 @@ from arco.core.asset_keys import asset_key
 from arco.core.errors import InvalidInput
 
 
-def test_both_forms_of_an_asset_key_are_one_key() -> None:
+def test_03_both_forms_of_an_asset_key_are_one_key() -> None:
     assert asset_key("ns/name") == asset_key("ns.name") == "ns.name"
     assert asset_key("a.b.c") == asset_key("a/b.c") == "a.b.c"
 
@@ -14,6 +14,6 @@ def test_both_forms_of_an_asset_key_are_one_key() -> None:
 @pytest.mark.parametrize(
     "text", ["Ns.name", " a.b", "a.b ", "a.", ".b", "1a.b", "a", "", "a..b", "a/b/c", "a.b\n", "a.é"]
 )
-def test_what_is_no_asset_key_is_refused(text: str) -> None:
+def test_03_what_is_no_asset_key_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="no asset key"):
         asset_key(text)

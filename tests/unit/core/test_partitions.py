@@ -34,13 +34,13 @@ VALUES = st.one_of(
         ("gone=n:null", {"gone": None}),
     ],
 )
-def test_the_vectors_of_the_contract(text: str, values: dict[str, object]) -> None:
+def test_02_05_partition_keys_are_the_contracts(text: str, values: dict[str, object]) -> None:
     assert parse_partition_key(text) == values
     assert partition_key(values) == text  # type: ignore[arg-type]  # values of the table are of all kinds
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True), VALUES, max_size=4))
-def test_values_come_back_as_they_were(values: dict[str, object]) -> None:
+def test_05_values_come_back_as_they_were(values: dict[str, object]) -> None:
     assert parse_partition_key(partition_key(values)) == values  # type: ignore[arg-type]  # values of all kinds
 
 
@@ -66,12 +66,12 @@ def test_values_come_back_as_they_were(values: dict[str, object]) -> None:
         ("a=n:nil", "not null"),
     ],
 )
-def test_what_is_not_canonical_is_refused_with_the_reason(text: str, because: str) -> None:
+def test_05_what_is_not_canonical_is_refused_with_the_reason(text: str, because: str) -> None:
     with pytest.raises(InvalidInput, match=because):
         parse_partition_key(text)
 
 
-def test_a_partition_has_one_id_in_its_asset() -> None:
+def test_02_06_a_partition_has_one_id_in_its_asset() -> None:
     asset = "01930a0b-1234-7abc-9def-0123456789ab"
     assert partition_id(asset, "date=d:2025-01-15") == "part_d6abb069bae7cb7af28672bf7a40f2e5"
     assert partition_id("01930a0b-1234-7abc-9def-0123456789ac", "date=d:2025-01-15") != partition_id(

@@ -55,6 +55,9 @@ def test_33_an_error_keeps_the_cursor_and_counts(story: Story) -> None:
     story.tell("SensorEvaluated", sensor_id="s", eval_id="e2", status=error, **failed, **POLL)
     (state,) = story.view.scan(SENSOR_STATE, ())
     assert (state.cursor, state.state_version, state.status) == ("1", 2, "ACTIVE")
+    assert state.last_evaluation_at == story.now_ms  # what the next poll counts its 30 seconds from
+    (row,) = story.view.scan(SENSOR_EVALS, ("e2",))
+    assert (row.status, row.evaluated_at) == ('{"status":"error","message":"no network"}', story.now_ms)
 
 
 def defined(story: Story, **fields: Any) -> None:
@@ -72,13 +75,26 @@ def test_a_schedule_keeps_its_birthday(story: Story) -> None:
     assert row.row_version > first.row_version
 
 
-def test_36_a_tick_knows_its_run_before_there_is_one(story: Story) -> None:
+@pytest.mark.parametrize("asked_first", [False, True])
+def test_36_a_tick_knows_its_run_before_there_is_one(story: Story, asked_first: bool) -> None:
+    defined(story)
+    (definition,) = story.view.scan(SCHEDULE_DEFINITIONS, ())
     epoch = 1_736_935_200
     run_key = f"sched:daily:{epoch}"
-    tick = {"tick_id": f"daily:{epoch}", "scheduled_for": instant.http_text(epoch * 1000), "definition_version": "01J"}
-    story.tell("ScheduleTicked", schedule_id="daily", **tick, status={"status": "triggered"}, run_key=run_key)
+    scheduled = {"scheduled_for": instant.http_text(epoch * 1000), "definition_version": definition.row_version}
+    tick = {"schedule_id": "daily", "tick_id": f"daily:{epoch}", **scheduled, "run_key": run_key}
+    source = {"type": "schedule", "schedule_id": "daily", "tick_id": f"daily:{epoch}"}
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("ScheduleTicked", {**tick, "status": {"status": "triggered"}, "request_fingerprint": "f"}),
+        ("RunRequested", {"run_key": run_key, "request_fingerprint": "f", "trigger_source_ref": source}),
+    ]
+    for name, data in events[:: -1 if asked_first else 1]:
+        accepted(story.tell(name, **data))
+    defined(story, cron_expression="0 11 * * *")
     (row,) = story.view.scan(SCHEDULE_TICKS, ())
-    assert row.run_id == keys.run_id_of_key(b"", ("acme", "prod"), run_key)
+    (index,) = story.view.scan(RUN_KEYS, ())
+    assert row.run_id == index.run_id == keys.run_id_of_key(b"", ("acme", "prod"), run_key)
+    assert row.definition_version == definition.row_version
     (state,) = story.view.scan(SCHEDULE_STATE, ())
     assert (state.last_scheduled_for, state.last_tick_id, state.last_run_key) == (epoch * 1000, row.tick_id, run_key)
 
@@ -89,7 +105,51 @@ def test_35_a_skipped_tick_moves_the_schedule_on_and_an_older_one_does_not_move_
         story.tell("ScheduleTicked", schedule_id="daily", **tick, definition_version="1", status=status)
     (state,) = story.view.scan(SCHEDULE_STATE, ())
     assert state.last_scheduled_for == 2_000_000
-    assert len(list(story.view.scan(SCHEDULE_TICKS, ("daily",)))) == 2
+    ticks = {row.scheduled_for: row for row in story.view.scan(SCHEDULE_TICKS, ("daily",))}
+    assert sorted(ticks) == [1_000_000, 2_000_000]
+    paused = ticks[2_000_000]
+    assert (paused.status, paused.run_key, paused.run_id) == ('{"status":"skipped","reason":"paused"}', None, None)
+    assert list(story.view.scan(RUN_KEYS, ())) == []
+
+
+def test_35_a_schedule_nobody_can_read_leaves_a_failed_tick_and_no_run(story: Story) -> None:
+    defined(story, cron_expression="never")
+    tick = {"tick_id": "daily:3000", "scheduled_for": instant.http_text(3_000_000), "definition_version": "1"}
+    why = {"status": "failed", "error": "never is no cron expression"}
+    accepted(story.tell("ScheduleTicked", schedule_id="daily", **tick, status=why))
+    (row,) = story.view.scan(SCHEDULE_TICKS, ("daily",))
+    assert (row.status, row.run_id) == ('{"status":"failed","error":"never is no cron expression"}', None)
+    assert list(story.view.scan(RUN_KEYS, ())) == []
+
+
+def test_39_a_backfill_of_what_failed_keeps_its_partitions_in_order_and_knows_its_parent(story: Story) -> None:
+    created(story)
+    failed = {"type": "explicit", "partition_keys": ["x=i:3", "x=i:1"]}
+    again = {"asset_selection": ["a.a"], "partition_selector": failed, "parent_backfill_id": "B"}
+    sizes = {"total_partitions": 2, "chunk_size": 1, "max_concurrent_runs": 2}
+    for _ in range(2):
+        accepted(story.tell("BackfillCreated", backfill_id="C", client_request_id="again", **again, **sizes))
+    (row,) = [row for row in story.view.scan(BACKFILLS, ()) if row.backfill_id != "B"]
+    assert (row.parent_backfill_id, row.partition_selector) == (
+        "B",
+        '{"type":"explicit","partition_keys":["x=i:3","x=i:1"]}',
+    )
+    assert (row.state, row.state_version, row.planned_chunks) == ("RUNNING", 1, 0)
+
+
+def test_40_a_run_that_was_asked_for_is_made_once_and_only_under_its_own_key(story: Story) -> None:
+    accepted(story.tell("RunRequested", run_key="sched:daily:1", request_fingerprint="f"))
+    (index,) = story.view.scan(RUN_KEYS, ())
+    run = {"run_id": index.run_id, "plan_id": f"plan_{index.run_id}"}
+    for _ in range(2):
+        accepted(
+            story.tell("RunTriggered", **run, run_key="sched:daily:1", trigger={"type": "cron", "schedule_id": "d"})
+        )
+        accepted(story.tell("PlanCreated", **run, tasks=[{"key": "a.a"}]))
+    assert (story.run.run_id, story.run.tasks_total, story.states) == (index.run_id, 1, {"a.a": "READY"})
+    other = {"run_id": "01J00000000000000000000000", "plan_id": "P", "run_key": "sched:daily:1"}
+    assert refused(story.tell("RunTriggered", **other), "run_key_taken").details["run_id"] == index.run_id
+    assert story.run.run_id == index.run_id
 
 
 def created(story: Story) -> None:

@@ -1,11 +1,11 @@
-"""Fingerprints, by the golden vectors of orchestration.md 1.8."""
+"""Fingerprints, by the golden vectors of orchestration.md 1.8 (conformance 2, 54)."""
 
 from arco.core.canonical_json import sha256_hex
 from arco.domains.orchestration import fingerprints
 from arco.domains.orchestration.fingerprints import ScheduleDefinition, TriggerRequest
 
 
-def test_the_vectors_of_the_contract() -> None:
+def test_02_fingerprints_are_the_contracts() -> None:
     assert (
         fingerprints.of_schedule_request(["analytics.daily"])
         == "195d9d79741c48619b74e37ebb567cd9c90a3fb6dd4c591d81652e948e745b10"
@@ -38,7 +38,7 @@ def test_what_differs_has_another_fingerprint() -> None:
     assert len({fingerprints.of_trigger(one) for one in [plain, *others]}) == 6
 
 
-def test_older_writers_gave_the_same_request_other_fingerprints() -> None:
+def test_54_older_writers_gave_the_same_request_other_fingerprints() -> None:
     request = TriggerRequest(["a.b"], partition_key="date=d:2025-01-15")
     found = fingerprints.of_trigger_variants(request)
     head = '{"selection":["a.b"],"include_upstream":false,"include_downstream":false,'

@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 from tests.fakes import MemoryView
 from tests.unit.orchestration.story import DOMAIN, RUN, START_MS, Story, accepted, of, refused
@@ -188,6 +189,9 @@ def test_22_cancelling_nothing_is_at_once_and_cancelling_what_is_over_changes_no
     assert story.run.state == "CANCELLED"
     no = story.tell("RunCancelRequested", run_id=RUN, requested_by="u")
     assert refused(no, "run_already_terminal").details == {"state": "CANCELLED"}
+    over = story.run
+    refused(story.tell("RunCancelRequested", run_id=RUN, requested_by="other", reason="again"), "run_already_terminal")
+    assert story.run == over
     refused(story.tell("RunCancelRequested", run_id="01J", requested_by="u"), "run_not_found")
 
 
@@ -213,15 +217,20 @@ def test_24_what_was_begun_is_in_the_outbox_no_more(story: Story) -> None:
     assert story.outbox() == []
 
 
-def test_25_a_timer_may_fire_before_it_was_asked_for(story: Story) -> None:
-    timer = keys.timer_id("retry", f"{RUN}:a.a:1", 1_767_225_700)
-    story.tell("TimerFired", timer_id=timer, timer_type="retry")
-    (row,) = story.view.scan(TIMERS, ())
-    assert (row.timer_type, row.fire_at, row.state) == ("RETRY", 1_767_225_700_000, "FIRED")
-    story.tell("TimerEnqueued", timer_id=timer, cloud_task_id="t_1")
-    (row,) = story.view.scan(TIMERS, ())
-    assert (row.cloud_task_id, row.state) == ("t_1", "FIRED")
+@pytest.mark.parametrize("kind", ["retry", "heartbeat", "cron", "sla"])
+def test_25_a_timer_may_fire_and_be_in_the_queue_before_it_was_asked_for(story: Story, kind: str) -> None:
+    timer = keys.timer_id(kind, f"{RUN}:a.a:1", 1_767_225_700)
+    timer_type = {"retry": "RETRY", "heartbeat": "HEARTBEAT_CHECK", "cron": "CRON", "sla": "SLA_CHECK"}[kind]
+    news = {"TimerFired": {"timer_type": timer_type.lower()}, "TimerEnqueued": {"cloud_task_id": "t_1"}}
+    for order in (list(news), list(news)[::-1]):
+        again = Story()
+        for event_type in order:
+            accepted(again.tell(event_type, timer_id=timer, **news[event_type]))
+            (row,) = again.view.scan(TIMERS, ())
+            assert (row.timer_type, row.fire_at) == (timer_type, 1_767_225_700_000)
+        assert (row.cloud_task_id, row.state) == ("t_1", "FIRED")
     refused(story.tell("TimerFired", timer_id="nothing"), "nothing_to_do")
+    refused(story.tell("TimerEnqueued", timer_id="nothing", cloud_task_id="t_1"), "nothing_to_do")
 
 
 def test_25_a_retry_timer_moves_the_retry(story: Story) -> None:
@@ -270,6 +279,16 @@ def test_30_a_partition_knows_its_last_attempt_and_its_last_success(story: Story
     story.through("a.a", output={"deltaTable": "sales", "deltaVersion": 12, "deltaPartition": "p"})
     (row,) = story.view.scan(PARTITIONS, ())
     assert (row.partition_key, row.delta_version, row.last_materialization_run_id) == ("date=d:2025-01-15", 12, RUN)
+    ref = {
+        "runId": RUN,
+        "taskKey": "a.a",
+        "attempt": 1,
+        "deltaTable": "sales",
+        "deltaVersion": 12,
+        "deltaPartition": "p",
+    }
+    assert msgspec.json.decode(row.execution_lineage_ref) == ref
+    before = row
     again = RUN[:-1] + "9"
     story.run_of({"a.a": []}, again, partition_key="date=d:2025-01-15", max_attempts=1)
     story.dispatch("a.a", run_id=again)
@@ -277,7 +296,8 @@ def test_30_a_partition_knows_its_last_attempt_and_its_last_success(story: Story
     story.tell("TaskFinished", **of("a.a", 1, again), worker_id="w", outcome="failed")
     (row,) = story.view.scan(PARTITIONS, ())
     assert (row.last_attempt_run_id, row.last_attempt_outcome) == (again, "FAILED")
-    assert (row.last_materialization_run_id, row.delta_version) == (RUN, 12)
+    changed = {name for name in row.__struct_fields__ if getattr(row, name) != getattr(before, name)}
+    assert changed == {"last_attempt_run_id", "last_attempt_at", "last_attempt_outcome", "row_version"}
 
 
 def test_34_a_run_key_is_taken_once_and_a_conflict_stays_on_record(story: Story) -> None:

@@ -11,7 +11,7 @@ from arco.domains.orchestration import keys
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 
 
-def test_the_vectors_of_the_contract() -> None:
+def test_01_02_derived_ids_are_the_contracts() -> None:
     assert keys.task_id("run-123", "analytics.daily_sales") == "ct1_cnVuLTEyMwBhbmFseXRpY3MuZGFpbHlfc2FsZXM"
     assert keys.attempt_id("dispatch:run1:extract:1") == "att_af5c419a69061299a227e6a9"
     assert keys.queue_task_id("d", "dispatch:run1:extract:1") == "d_cxtoltqhbncw6nevn7hy53kqn6"
@@ -48,7 +48,7 @@ def _encoded(text: bytes) -> str:
         "ct1_cnVuLTEyMwBi" + "\n",
     ],
 )
-def test_what_is_no_task_id_is_not_taken_for_one(text: str) -> None:
+def test_01_what_is_no_task_id_is_not_taken_for_one(text: str) -> None:
     assert keys.parse_task_id(text) is None
 
 

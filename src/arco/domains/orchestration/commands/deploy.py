@@ -17,7 +17,7 @@ from arco.domains.orchestration import fingerprints
 from arco.domains.orchestration.automation_events import ScheduleDefinitionUpserted
 from arco.domains.orchestration.automation_rows import SCHEDULE_DEFINITIONS
 from arco.domains.orchestration.commands.clerk import Clerk, submit
-from arco.domains.orchestration.drafts import unit
+from arco.domains.orchestration.drafts import keyed, unit
 from arco.domains.orchestration.events import DefinitionsDeployed
 from arco.domains.orchestration.plan.graph import Graph
 from arco.domains.orchestration.plan.manifest import Manifest, Schedule, problems_of
@@ -79,7 +79,11 @@ async def deploy(clerk: Clerk, wanted: Deployment) -> Deployed:
         git_commit=_text(manifest.git.get("commitSha")),
         deployed_by=deployed_by,
     )
-    schedules = [made for one in manifest.schedules if (made := await _schedule(snapshot, one)) is not None]
+    schedules = [
+        keyed(made, f"sched_def_manifest:{manifest_id}:{one.id}")
+        for one in manifest.schedules
+        if (made := await _schedule(snapshot, one)) is not None
+    ]
     claim = None if wanted.key is None else Claim(OPERATION, sha256_hex(wanted.key.encode()), fingerprint)
     outcome = await submit(clerk, unit(event, *schedules, claim=claim))
     return await _answer(clerk, outcome, manifest_id)
