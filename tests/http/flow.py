@@ -6,7 +6,9 @@ import httpx
 
 from arco.dispatch.tokens import TaskClaims
 from arco.domains.orchestration import keys
+from arco.domains.orchestration.automation_rows import AUTOMATION
 from arco.domains.orchestration.drafts import dispatched, unit
+from arco.domains.orchestration.rows import ALL
 
 from .world import SCOPE, World
 
@@ -67,6 +69,14 @@ async def states(api: httpx.AsyncClient, run_id: str) -> dict[str, str]:
     """The public states of a run's tasks, the run's own under the empty key."""
     run = await shown(api, run_id)
     return {"": run["state"], **{task["taskKey"]: task["state"] for task in run["tasks"]}}
+
+
+async def everything(world: World) -> dict[str, list[Any]]:
+    """Every row of every table of orchestration."""
+    snapshot = await world.flow_reader().head()
+    if snapshot is None:
+        return {}
+    return {spec.name: await snapshot.scan(spec) for spec in (*ALL, *AUTOMATION)}
 
 
 class Attempt:

@@ -1,6 +1,10 @@
-"""What workers tell, and how they are answered: from the fold alone (orchestration.md 7.2 to 7.4; A-09 to A-11)."""
+"""What workers tell, and how they are answered: from the fold alone (orchestration.md 7.2 to 7.4, 10; A-09 to A-11)."""
 
 import asyncio
+import base64
+import hashlib
+import hmac
+import json
 
 import httpx
 import pytest
@@ -75,8 +79,42 @@ async def test_63_a_token_speaks_for_one_attempt_at_one_task_of_one_workspace(at
 
 
 async def test_63_a_token_that_has_expired_is_refused(attempt: Attempt, world: World) -> None:
-    world.clock.ahead_ms += 3_600_000
-    refused(await attempt.say("started"), 401, "invalid_token")
+    # Its 600 seconds are over, and the clocks of minter and reader may be a minute apart.
+    world.clock.ahead_ms += 640_000
+    assert (await attempt.told("started"))["acknowledged"] is True
+    world.clock.ahead_ms += 30_000
+    refused(await attempt.say("heartbeat"), 401, "invalid_token")
+
+
+@pytest.mark.parametrize("claim", ["attemptId", "attempt", "runId"])
+async def test_63_a_token_that_does_not_say_which_attempt_it_is_for_is_refused(attempt: Attempt, claim: str) -> None:
+    header, body, _ = attempt.token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+    del claims[claim]
+    secret = attempt.world.api.state.services.task_tokens._settings.secret
+    signed = f"{header}.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}"
+    mac = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
+    token = f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+    said = refused(await attempt.say("started", token=token), 401, "invalid_token")
+    assert "missing_scope_claims" in str(said["message"])
+
+
+async def test_64_a_worker_of_a_cancelled_run_is_told_so_by_start_and_heartbeat(
+    world: World, api: httpx.AsyncClient
+) -> None:
+    await deploy(api)
+    run = await trigger(api, "ml.scores", includeUpstream=True)
+    begun = Attempt(world, api, run, "raw.events")
+    assert await begun.dispatch() == "accepted"
+    await begun.told("started")
+    before = await begun.told("heartbeat")
+    assert (before["shouldCancel"], "cancelReason" in before) == (False, False)
+    await api.post(f"/workspaces/default/runs/{run}/cancel", json={})
+    after = await begun.told("heartbeat")
+    assert (after["shouldCancel"], after["cancelReason"]) == (True, "user_requested")
+    for task in ("raw.events", "analytics.daily"):
+        found = refused(await Attempt(world, api, run, task).say("started"), 409, "task_already_terminal")
+        assert found["state"] == "CANCELLED"
 
 
 async def test_callbacks_without_sense_are_refused_by_name(attempt: Attempt, api: httpx.AsyncClient) -> None:

@@ -110,7 +110,7 @@ async def test_70_a_full_queue_is_told_and_the_task_is_sent_later(flow: Flow) ->
 @pytest.mark.parametrize(
     ("fault", "counted"), [(UNKNOWN_TAKEN, "dispatch_deduplicated"), (UNKNOWN_LOST, "dispatch_enqueued")]
 )
-async def test_an_answer_that_was_lost_is_asked_for_again_under_the_same_name(
+async def test_70_an_answer_that_was_lost_is_asked_for_again_under_the_same_name(
     flow: Flow, fault: str, counted: str
 ) -> None:
     await deploy(flow.api)

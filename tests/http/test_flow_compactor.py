@@ -13,7 +13,7 @@ from arco.domains.orchestration.events import PlanCreated, RunTriggered, TaskDef
 from arco.domains.orchestration.rows import RUNS, TASKS
 from arco.storage.port import Absent, Matches
 
-from .flow import deploy, states, trigger
+from .flow import deploy, everything, states, trigger
 from .world import SCOPE, World, a_world
 
 LOCK = "locks/orchestration.compaction.lock.json"
@@ -155,7 +155,7 @@ async def test_47_a_rebuild_makes_what_folding_one_by_one_makes(world: World) ->
         await planted(other, SCOPE.prefix + REBUILD, {"event_paths": await story(other)})
         done = await post(other, "/rebuild", rebuild_manifest_path=REBUILD)
         assert (done.status_code, done.json()["events_processed"]) == (200, 4)
-        assert await folded(other) == await folded(world)
+        assert await everything(other) == await everything(world)
         again = (await post(other, "/rebuild", rebuild_manifest_path=REBUILD)).json()
         assert again["events_processed"] == 0
 

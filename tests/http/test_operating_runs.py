@@ -29,6 +29,9 @@ async def test_58_a_log_is_kept_once_and_every_entry_is_read_once(world: World, 
         page = await api.get(logs, params={"limit": 1, **({"cursor": cursor} if cursor else {})})
         found, cursor = found + page.text, page.headers.get("x-arco-next-cursor")
     assert (found, cursor) == (whole.text, None)
+    beyond = (await api.get(logs, params={"limit": 2})).headers["x-arco-next-cursor"]
+    exhausted = await api.get(logs, params={"cursor": beyond, "taskKey": "analytics.daily"})
+    assert (exhausted.status_code, exhausted.text) == (200, "")
     only = await api.get(logs, params={"taskKey": "ml.scores"})
     assert only.text.count("--- logs/") == 1
     for bad in ({"limit": 0}, {"cursor": "17"}):

@@ -5,9 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
+from arco.domains.orchestration import fingerprints
 from arco.domains.orchestration.automation_events import ScheduleDefinitionUpserted
 from arco.domains.orchestration.automation_rows import SCHEDULE_DEFINITIONS
 from arco.domains.orchestration.drafts import unit
+from arco.domains.orchestration.events import RunTriggered
 
 from .flow import CHAIN, DAY, WORKSPACE, Attempt, a_manifest, an_asset, deploy, shown, states, trigger
 from .world import SCOPE, World
@@ -95,6 +97,10 @@ async def test_51_the_same_run_key_is_the_same_run_whatever_the_order_of_the_sel
     assert details["conflictType"] == "RUN_KEY_FINGERPRINT_MISMATCH"
     assert (details["runKey"], details["existingRunId"]) == ("d1", first.json()["runId"])
     assert details["existingFingerprint"] != details["requestedFingerprint"]
+    assert (details["existingPlanId"], details["existingCreatedAt"]) == (
+        first.json()["planId"],
+        first.json()["createdAt"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,6 +146,28 @@ async def test_54_a_partition_means_the_same_however_it_is_written(api: httpx.As
     assert task["partitionKey"] == "date=d:2025-01-15"
 
 
+@pytest.mark.parametrize("value", ["d:2025-01-15", "s:MjAyNS0wMS0xNQ"])
+async def test_54_a_run_key_that_an_older_writer_gave_the_same_request_is_its_run(
+    world: World, api: httpx.AsyncClient, value: str
+) -> None:
+    await deploy(api, a_manifest(an_asset("raw.events", partitioning=DAY)))
+    older = {
+        "selection": ["raw.events"],
+        "include_upstream": False,
+        "include_downstream": False,
+        "partition_key": f"date={value}",
+        "labels": {},
+    }
+    run_id = "01J00000000000000000000RUN"
+    begun = RunTriggered(run_id=run_id, plan_id="P", run_key="p", request_fingerprint=fingerprints.of_json(older))
+    await world.api.state.services.flow.desk_for(SCOPE).submit([unit(begun)], source="api:test")
+    body = {"selection": ["raw.events"], "runKey": "p", "partitions": [{"key": "date", "value": "2025-01-15"}]}
+    found = await api.post(RUNS, json=body)
+    assert (found.status_code, found.json()["created"], found.json()["runId"]) == (200, False, run_id)
+    other = await api.post(RUNS, json={**body, "partitions": [{"key": "date", "value": "2025-01-16"}]})
+    assert problem(other, 409)["details"]["conflictType"] == "RUN_KEY_FINGERPRINT_MISMATCH"
+
+
 async def test_55_what_is_selected_is_planned_with_the_dependencies_within_it(api: httpx.AsyncClient) -> None:
     await deploy(api)
     alone = await shown(api, await trigger(api, "analytics.daily"))
@@ -177,13 +205,16 @@ async def test_28_what_must_be_readable_and_is_not_keeps_a_run_running_or_fails_
     world: World, api: httpx.AsyncClient
 ) -> None:
     await deploy(api)
-    waits, fails = await trigger(api, "raw.events"), await trigger(api, "raw.events")
+    waits, fails, quiet = [await trigger(api, "raw.events") for _ in range(3)]
+    await Attempt(world, api, quiet, "raw.events").through(output={"rowCount": 1})
     await Attempt(world, api, waits, "raw.events").through(output={"outputVisibilityState": "PENDING"})
     await Attempt(world, api, fails, "raw.events").through(output={"outputVisibilityState": "FAILED"})
     assert (await states(api, waits))[""] == "RUNNING"
     assert (await states(api, fails))[""] == "FAILED"
+    assert await states(api, quiet) == {"": "SUCCEEDED", "raw.events": "SUCCEEDED"}
     listed = {one["runId"]: one["state"] for one in (await api.get(RUNS)).json()["runs"]}
-    assert listed == {waits: "RUNNING", fails: "FAILED"}
+    assert listed == {waits: "RUNNING", fails: "FAILED", quiet: "SUCCEEDED"}
+    assert "completedAt" not in await shown(api, waits)
 
 
 async def test_56_a_failed_run_is_run_again_from_where_it_failed(world: World, api: httpx.AsyncClient) -> None:
@@ -209,6 +240,11 @@ async def test_56_a_failed_run_is_run_again_from_where_it_failed(world: World, a
         "ml.scores": ["analytics.daily"],
     }
     assert (child["parentRunId"], child["rerunReason"]) == (run, "from_failure_unsucceeded_tasks")
+    assert child["labels"] == {"arco.parent_run_id": run, "arco.rerun.kind": "FROM_FAILURE"}
+    for task in ("analytics.daily", "ml.scores"):
+        await Attempt(world, api, child["runId"], task).through()
+    done = await api.post(f"{RUNS}/{child['runId']}/rerun", json={"mode": "fromFailure"})
+    assert "SUCCEEDED" in problem(done, 409)["message"]
     unknown = await api.post(f"{RUNS}/{run}/rerun", json={"mode": "subset", "selection": ["no.such"]})
     assert "no.such" in problem(unknown, 400)["message"]
 
@@ -234,8 +270,11 @@ async def test_57_cancelling_twice_is_one_cancellation_and_a_finished_run_has_no
     assert (await states(api, run))[""] == "CANCELLED"
     assert "CANCELLED" in problem(await api.post(f"{RUNS}/{run}/cancel", json={}), 409)["message"]
     assert (await api.post(f"{RUNS}/01J00000000000000000000000/cancel", json={})).status_code == 404
-    elsewhere = await api.get("/workspaces/other/runs")
-    assert (elsewhere.status_code, elsewhere.json()["message"]) == (404, "workspace not found")
+    for elsewhere in (
+        await api.get("/workspaces/other/runs"),
+        await api.post(f"/workspaces/other/runs/{run}/cancel", json={}),
+    ):
+        assert (elsewhere.status_code, elsewhere.json()["message"]) == (404, "workspace not found")
 
 
 async def test_61_runs_are_paged_newest_first_and_filtered_by_what_they_are_called(
@@ -253,5 +292,10 @@ async def test_61_runs_are_paged_newest_first_and_filtered_by_what_they_are_call
     assert (found, pages) == (made[::-1], 3)
     done = (await api.get(RUNS, params={"state": "SUCCEEDED"})).json()["runs"]
     assert [one["runId"] for one in done] == [made[1]]
-    for bad in ({"limit": 0}, {"limit": 201}, {"cursor": "garbage"}, {"state": "DONE"}):
-        assert (await api.get(RUNS, params=bad)).status_code == 400
+    assert (await api.get(RUNS, params={"state": "DONE"})).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["runs", "partitions", "runs/01J00000000000000000000RUN/logs"])
+async def test_61_every_list_refuses_pages_that_are_none(api: httpx.AsyncClient, path: str) -> None:
+    for bad in ({"limit": 0}, {"limit": 201}, {"limit": "many"}, {"cursor": "garbage"}, {"cursor": "e30"}):
+        assert (await api.get(f"{WORKSPACE}/{path}", params=bad)).status_code == 400, (path, bad)

@@ -11,23 +11,33 @@ from arco.domains.orchestration.drafts import draft, keyed, unit
 
 ATTEMPT: dict[str, Any] = {"run_id": "R", "task_key": "a.b", "attempt": 2, "attempt_id": "att_x"}
 SPOKEN = {**ATTEMPT, "worker_id": "w"}
-TICK = {
+TICK: dict[str, Any] = {
     "schedule_id": "s",
     "scheduled_for": "2025-01-15T10:00:00Z",
     "tick_id": "s:1736935200",
     "definition_version": "1",
 }
-BACKFILL = {"asset_selection": ["a.b"], "total_partitions": 2, "chunk_size": 1, "max_concurrent_runs": 2}
+BACKFILL: dict[str, Any] = {
+    "asset_selection": ["a.b"],
+    "total_partitions": 2,
+    "chunk_size": 1,
+    "max_concurrent_runs": 2,
+}
 RAW = msgspec.Raw(b"{}")
-EVAL = {"sensor_id": "n", "eval_id": "e", "status": RAW}
+EVAL: dict[str, Any] = {"sensor_id": "n", "eval_id": "e", "status": RAW}
 PUSH = msgspec.Raw(b'{"source":"push","message_id":"m"}')
 POLL = msgspec.Raw(b'{"source":"poll","poll_epoch":7}')
-DEFINITION = {"cron_expression": "0 10 * * *", "timezone": "UTC", "catchup_window_minutes": 0, "max_catchup_ticks": 1}
+DEFINITION: dict[str, Any] = {
+    "cron_expression": "0 10 * * *",
+    "timezone": "UTC",
+    "catchup_window_minutes": 0,
+    "max_catchup_ticks": 1,
+}
 DEFINED = automation_events.ScheduleDefinitionUpserted(
     schedule_id="s", **DEFINITION, enabled=True, asset_selection=["a.b"]
 )
-CHANGED = {"backfill_id": "B", "from_state": "RUNNING", "to_state": "PAUSED", "state_version": 2}
-CHUNK = {"backfill_id": "B", "chunk_id": "B:3", "chunk_index": 3, "partition_keys": [], "run_key": "k"}
+CHANGED: dict[str, Any] = {"backfill_id": "B", "from_state": "RUNNING", "to_state": "PAUSED", "state_version": 2}
+CHUNK: dict[str, Any] = {"backfill_id": "B", "chunk_id": "B:3", "chunk_index": 3, "partition_keys": [], "run_key": "k"}
 
 KEYS: list[tuple[Any, str]] = [
     (events.RunTriggered(run_id="R", plan_id="P"), "run:R"),

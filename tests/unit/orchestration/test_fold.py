@@ -287,7 +287,7 @@ def test_30_a_partition_knows_its_last_attempt_and_its_last_success(story: Story
         "deltaVersion": 12,
         "deltaPartition": "p",
     }
-    assert msgspec.json.decode(row.execution_lineage_ref) == ref
+    assert msgspec.json.decode(row.execution_lineage_ref or "") == ref
     before = row
     again = RUN[:-1] + "9"
     story.run_of({"a.a": []}, again, partition_key="date=d:2025-01-15", max_attempts=1)

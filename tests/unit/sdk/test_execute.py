@@ -1,4 +1,7 @@
-"""One attempt at one task: what its function is given, what becomes of it, and that nothing else counts as success."""
+"""One attempt at one task: what its function is given, what becomes of it, and that nothing else counts as success.
+
+Numbers in names are items of orchestration.md 10.
+"""
 
 import asyncio
 import datetime as dt

@@ -1,4 +1,4 @@
-"""What is kept of a task's output, and what its reports hold."""
+"""What is kept of a task's output, and what its reports hold (orchestration.md 7.6, 10)."""
 
 import msgspec
 import pytest
