@@ -53,4 +53,5 @@ async def test_each_of_five_roles_is_killed_in_the_middle_of_a_run_on_three_work
     tmp_path: Path,
 ) -> None:
     found = await many_tasks(tmp_path, tasks=120, width=12)
-    assert (found.state, found.succeeded, len(found.killed)) == ("SUCCEEDED", 120, 5)
+    assert (found.state, found.succeeded, found.again) == ("SUCCEEDED", 120, 0)
+    assert (len(found.killed), len(found.by_worker)) == (5, 3)

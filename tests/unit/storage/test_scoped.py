@@ -93,9 +93,13 @@ async def test_a_role_cannot_write_what_is_not_its_own(bucket: MemoryStore, role
     assert await store.get(Key(key)) is None
 
 
-async def test_the_compactor_removes_ledger_objects_that_are_over_and_writes_none(bucket: MemoryStore):
-    store = RoleStore(bucket, "compactor")
-    key = Key("ledger/catalog/1.json")
+@pytest.mark.parametrize(
+    ("role", "name"), [("compactor", "ledger/catalog/1.json"), ("flow-compactor", "ledger/orchestration/1.json")]
+)
+async def test_a_compactor_removes_ledger_objects_that_are_over_and_writes_none(
+    bucket: MemoryStore, role: Role, name: str
+):
+    store, key = RoleStore(bucket, role), Key(name)
     for when in (Absent(), Matches("1")):
         with pytest.raises(WriteForbidden):
             await store.put(key, b"", when=when)
