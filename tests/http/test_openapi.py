@@ -135,7 +135,14 @@ async def a_run(world: World, api: httpx.AsyncClient) -> None:
     await worker.told("heartbeat", progressPct=5, message="reading")
     await worker.told("logs", piece=1, writer="w", parts=[{"stream": "stdout", "text": "hello"}])
     await worker.told("completed", outcome="SUCCEEDED", output={"rowCount": 1}, metrics={"cpuTimeMs": 3})
-    for path in ("manifests", f"manifests/{manifest}", "runs", f"runs/{run}", f"runs/{run}/tasks/raw.events"):
+    for path in (
+        "manifests",
+        f"manifests/{manifest}",
+        "runs",
+        f"runs/{run}",
+        f"runs/{run}/tasks/raw.events",
+        f"runs/{run}/graph",
+    ):
         assert (await api.get(f"{WORKSPACE}/{path}")).status_code == 200, path
     other = await trigger(api, "raw.events")
     assert (await api.post(f"{WORKSPACE}/runs/{other}/cancel", json={})).status_code == 200

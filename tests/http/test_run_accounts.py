@@ -201,8 +201,13 @@ async def test_arco_why_and_run_show_tell_it_to_people(world: World, api: httpx.
     assert await one.dispatch() == "accepted"
     await one.told("started")
     out = io.StringIO()
-    runs_command.show(await shown(api, run), Terminal(out=out, err=io.StringIO()))
-    assert "waits for a.one (RUNNING)" in out.getvalue()
+    graph = (await api.get(f"{WORKSPACE}/runs/{run}/graph")).json()
+    runs_command.show(await shown(api, run), graph, Terminal(out=out, err=io.StringIO()))
+    first, second = out.getvalue().splitlines()[3:5]
+    assert first.startswith("a.one *")
+    assert second.startswith("  a.two *")
+    assert second.endswith("waits for a.one (RUNNING)")
+    assert "* longest path: a.one > a.two, " in out.getvalue()
     await one.told("completed", outcome="FAILED", error=BOOM)
     await Attempt(world, api, run, "a.one", 2).through("FAILED", error=BOOM)
     for task, sentences in {

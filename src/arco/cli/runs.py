@@ -16,6 +16,9 @@ _OVER: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 _MARKS: Final = {"SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "CANCELLED": "-", "RUNNING": "▸"}
 _STYLES: Final = {"SUCCEEDED": "green", "FAILED": "red", "SKIPPED": "dim", "CANCELLED": "dim", "RUNNING": "yellow"}
 _TRACE_LINES: Final = 12
+_PATH_MAX: Final = 10
+_LEVELS_MAX: Final = 12
+_INDENT: Final = "  "
 
 
 def workspace_of(args: Namespace, client: ApiClient) -> str:
@@ -110,11 +113,12 @@ def runs(args: Namespace, terminal: Terminal) -> int:
     with client_of(args) as client:
         base = path_of("workspaces", workspace_of(args, client), "runs")
         if args.run_id:
-            found = client.get(f"{base}{path_of(args.run_id)}").json()
+            path = f"{base}{path_of(args.run_id)}"
+            found = client.get(path).json()
             if terminal.as_json:
                 terminal.document(found)
             else:
-                show(found, terminal)
+                show(found, client.get(f"{path}/graph").json(), terminal)
             return OK
         query = {"limit": str(args.limit)} | ({"state": args.state.upper()} if args.state else {})
         listed = client.get(base, query).json()["runs"]
@@ -241,14 +245,31 @@ def _tell_trace(task: Mapping[str, Any], terminal: Terminal) -> None:
         terminal.say(f"  {line}")
 
 
-def show(found: Mapping[str, Any], terminal: Terminal) -> None:
-    """A run and its tasks, with what each waits for."""
+def show(found: Mapping[str, Any], graph: Mapping[str, Any], terminal: Terminal) -> None:
+    """A run as a graph: its tasks by depth, how long each took, and what each waits for."""
     began = moment(found["createdAt"])
     terminal.say(f"run {found['runId']}: {found['state']}, begun {began} UTC")
     for name, text in (found.get("labels") or {}).items():
         terminal.say(f"  {name}={text}")
-    rows = [[task["taskKey"], task["state"], str(task["attempt"]), _reason(task)] for task in found["tasks"]]
-    terminal.table(Table(["task", "state", "attempt", "why"], rows), counted(len(rows), "task"))
+    tasks = {task["taskKey"]: task for task in found["tasks"]}
+    rows = [[*_placed(node), _reason(tasks[node["taskKey"]])] for node in graph["nodes"] if node["taskKey"] in tasks]
+    terminal.table(Table(["task", "state", "attempt", "took", "why"], rows), counted(len(rows), "task"))
+    path: Sequence[str] = graph["criticalPath"]
+    if len(path) > 1:
+        named = path if len(path) <= _PATH_MAX else [*path[: _PATH_MAX // 2], "...", *path[-_PATH_MAX // 2 :]]
+        terminal.say(f"* longest path: {' > '.join(named)}, {_seconds(graph['criticalPathMs'])}")
+
+
+def _placed(node: Mapping[str, Any]) -> list[str]:
+    """A task below what it waits for, and how long it took since it was ready."""
+    took = _seconds(node["elapsedMs"]) if node["elapsedMs"] else ""
+    mark = " *" if node["critical"] else ""
+    name = f"{_INDENT * min(node['level'], _LEVELS_MAX)}{node['taskKey']}{mark}"
+    return [name, node["state"], str(node["attempt"]), took]
+
+
+def _seconds(ms: int) -> str:
+    return f"{ms / 1000:.1f} s" if ms < 60_000 else f"{ms // 60_000} min {ms // 1_000 % 60} s"
 
 
 def _reason(task: Mapping[str, Any]) -> str:

@@ -97,6 +97,10 @@ class Client:
         """A task of a run, with the account of it: why it is planned, waits, was skipped, was tried again."""
         return self._get(f"{self._of(run_id)}{path_of('tasks', task_key)}")
 
+    def graph(self, run_id: str) -> dict[str, Any]:
+        """A run as nodes and edges, with its longest path."""
+        return self._get(f"{self._of(run_id)}/graph")
+
     def runs(self, *, state: str | None = None) -> Iterator[dict[str, Any]]:
         """Runs, newest first, page after page as they are asked for."""
         query = {} if state is None else {"state": state}
@@ -214,6 +218,10 @@ class AsyncClient:
     async def task(self, run_id: str, task_key: str) -> dict[str, Any]:
         """As `Client.task`."""
         return await self._done(self._client.task, run_id, task_key)
+
+    async def graph(self, run_id: str) -> dict[str, Any]:
+        """As `Client.graph`."""
+        return await self._done(self._client.graph, run_id)
 
     async def runs(self, *, state: str | None = None) -> list[dict[str, Any]]:
         """As `Client.runs`, all of them."""
