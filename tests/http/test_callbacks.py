@@ -143,11 +143,16 @@ async def test_a_callback_costs_the_same_after_thirty_runs(world: World, api: ht
         await Attempt(world, api, await trigger(api, "raw.events"), "raw.events").through(output={"rowCount": 1})
     late = Attempt(world, api, await trigger(api, "raw.events"), "raw.events")
     assert await late.dispatch() == "accepted"
+    spilled = 0
     for what, body in (("started", {}), ("heartbeat", {}), ("completed", {"outcome": "SUCCEEDED"})):
         world.store.forget()
         await late.told(what, **body)
-        names = [one.name for one in foreground(world.store.operations)]
+        done = foreground(world.store.operations)
+        # Once in so many bytes of changes what rides in the manifest becomes an object: whoever comes then writes it.
+        spilled += sum("/_deltas/" in one.key for one in done)
+        names = [one.name for one in done if "/_deltas/" not in one.key]
         assert names == ["create", "create", "create"], (what, names)
+    assert spilled <= 1
 
 
 async def test_heartbeats_of_many_tasks_are_one_commit(world: World, api: httpx.AsyncClient) -> None:

@@ -20,7 +20,7 @@ class _Camel(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class GraphNodeView(_Camel, frozen=True, kw_only=True):
-    """A task. `level` is how many edges the longest way to it has, `elapsedMs` the time since it was ready, all tries."""
+    """A task. `level` is how many edges the longest way to it has, `elapsedMs` the time since it was ready."""
 
     task_key: str
     asset_key: str | None = None
