@@ -4,6 +4,8 @@ Importing this package is cheap (well under 50 ms) and pulls in no server depend
 (`from arco import asset`) are loaded when they are first used.
 """
 
+from importlib import import_module
+
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` would be most of what this module costs
 
 if TYPE_CHECKING:
@@ -66,10 +68,8 @@ def __getattr__(name: str) -> "Any":
     """Load a name of the SDK when it is first used."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'arco' has no attribute {name!r}")
-    import importlib  # noqa: PLC0415  # `import arco` alone needs nothing
-
-    home = importlib.import_module(_HOME_OF[name])
-    found = importlib.import_module("arco.sdk.checks") if name == "checks" else getattr(home, name)
+    home = import_module(_HOME_OF[name])
+    found = import_module("arco.sdk.checks") if name == "checks" else getattr(home, name)
     globals()[name] = found
     return found
 

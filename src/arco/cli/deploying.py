@@ -11,6 +11,9 @@ from arco.cli.runs import request_of, workspace_of
 from arco.cli.session import client_of
 from arco.cli.terminal import Terminal
 from arco.clients.api import PREFIX, ApiClient, Call, path_of
+from arco.sdk.errors import DefinitionError
+from arco.sdk.loading import load_assets
+from arco.sdk.manifest import build_manifest
 
 
 def deploy(args: Namespace, terminal: Terminal) -> int:
@@ -28,10 +31,6 @@ def deploy(args: Namespace, terminal: Terminal) -> int:
 
 def deployed(client: ApiClient, targets: list[str], workspace: str) -> dict[str, Any]:
     """Build the manifest of these targets and deploy it. Raises `CommandProblem` for what is wrong in the code."""
-    from arco.sdk.errors import DefinitionError  # noqa: PLC0415  # `arco --help` loads no user code
-    from arco.sdk.loading import load_assets  # noqa: PLC0415  # as above
-    from arco.sdk.manifest import build_manifest  # noqa: PLC0415  # as above
-
     try:
         assets = load_assets(targets)
         if not len(assets):

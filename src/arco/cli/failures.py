@@ -56,8 +56,8 @@ def failure_of(error: Exception) -> Failure | None:
 
 
 def _of_client(error: ArcoError) -> Failure:
-    from arco.cli import files  # noqa: PLC0415  # `arco --help` reads no files
-    from arco.clients import api  # noqa: PLC0415  # `arco --help` makes no HTTP request
+    from arco.cli import files  # noqa: PLC0415  # `main` loads this module for `--help` too, which reads no files
+    from arco.clients import api  # noqa: PLC0415  # `main` loads this module for `--help` too, which makes no request
 
     if isinstance(error, api.ServerUnreachable):
         if error.details.get("outcome_unknown"):

@@ -28,7 +28,7 @@ _DIFFERENCES_SHOWN: Final = 20
 
 def serve(args: Namespace, terminal: Terminal) -> int:
     """Run one role, or all of them, until told to stop."""
-    from arco.roles.memory import settle_memory  # noqa: PLC0415  # only `serve` needs server rooms
+    from arco.roles.memory import settle_memory  # noqa: PLC0415  # `arco --version` shares this module and needs no server
 
     settle_memory()
     from arco.roles import serve as role  # noqa: PLC0415  # imports Arrow, which chooses its allocator then
@@ -64,7 +64,7 @@ def port_overrides(first: int, environ: Mapping[str, str]) -> dict[str, str]:
 
 def verify(args: Namespace, terminal: Terminal) -> int:
     """Replay the commits of one workspace and compare with what is published."""
-    from arco.roles import verify as role  # noqa: PLC0415  # only `verify` needs the kernel
+    from arco.roles import verify as role  # noqa: PLC0415  # `arco --version` shares this module and needs no kernel
 
     storage = storage_url(args.storage, os.environ)
     tenant = args.tenant or _chosen("ARCO_TENANT", "ARCO_TENANT_ID") or "local"
@@ -90,7 +90,7 @@ def verify(args: Namespace, terminal: Terminal) -> int:
 
 def doctor(args: Namespace, terminal: Terminal) -> int:
     """Check this installation, its storage and its server."""
-    from arco.roles import doctor as role  # noqa: PLC0415  # only `doctor` opens a store
+    from arco.roles import doctor as role  # noqa: PLC0415  # `arco --version` shares this module and opens no store
 
     case = role.Case(
         role=args.role,

@@ -15,6 +15,7 @@ from arco.cli.terminal import Terminal
 from arco.core.errors import ArcoError
 from arco.core.retention import InvalidPolicy, parse_policy
 from arco.core.scope import Scope
+from arco.roles import tending as role
 from arco.storage.port import StorageUnavailable
 
 _SHOWN = 20
@@ -22,7 +23,7 @@ _SHOWN = 20
 
 def gc(args: Namespace, terminal: Terminal) -> int:
     """Collect what is due, or say what would go."""
-    place, role = _place(args)
+    place = _place(args)
     with terminal.step("collecting" if args.apply else "looking for what is due"), _told():
         done = role.collect(place, apply=args.apply, walk=args.walk)
     if terminal.as_json:
@@ -53,7 +54,7 @@ def gc(args: Namespace, terminal: Terminal) -> int:
 
 def reconcile(args: Namespace, terminal: Terminal) -> int:
     """Compare a workspace with what is stored."""
-    place, role = _place(args)
+    place = _place(args)
     with terminal.step("comparing"), _told():
         report = role.reconcile(place, scope=args.scope, deep=args.deep)
     return _show(terminal, report, ())
@@ -61,7 +62,7 @@ def reconcile(args: Namespace, terminal: Terminal) -> int:
 
 def repair(args: Namespace, terminal: Terminal) -> int:
     """Repair what can be repaired."""
-    place, role = _place(args)
+    place = _place(args)
     if not args.apply:
         with terminal.step("comparing"), _told():
             report = role.reconcile(place, scope="full", deep=True)
@@ -73,7 +74,7 @@ def repair(args: Namespace, terminal: Terminal) -> int:
 
 def pin(args: Namespace, terminal: Terminal) -> int:
     """Pin a version."""
-    place, role = _place(args)
+    place = _place(args)
     ttl_ms = None if args.ttl_hours is None else args.ttl_hours * 3_600_000
     with _told():
         made = role.pin(place, args.manifest, ttl_ms=ttl_ms, reason=args.reason)
@@ -89,7 +90,7 @@ def pin(args: Namespace, terminal: Terminal) -> int:
 
 def unpin(args: Namespace, terminal: Terminal) -> int:
     """Release a pin."""
-    place, role = _place(args)
+    place = _place(args)
     with _told():
         released = role.unpin(place, args.pin_id)
     if terminal.as_json:
@@ -101,7 +102,7 @@ def unpin(args: Namespace, terminal: Terminal) -> int:
 
 def pins(args: Namespace, terminal: Terminal) -> int:
     """List the pins that hold."""
-    place, role = _place(args)
+    place = _place(args)
     with _told():
         found = role.pins(place)
     rows = [msgspec.to_builtins(one) for one in found]
@@ -135,16 +136,14 @@ def _show(terminal: Terminal, report: Any, actions: Any) -> int:
     return OK if actions and not failed else PROBLEM
 
 
-def _place(args: Namespace) -> tuple[Any, Any]:
-    from arco.roles import tending as role  # noqa: PLC0415  # `arco --help` imports no server package
-
+def _place(args: Namespace) -> role.Place:
     try:
         policy = parse_policy(args.policy or os.environ.get("ARCO_RETENTION_POLICY", "").strip() or "default")
     except InvalidPolicy as bad:
         raise Failure(USAGE, f"--policy {bad.message}", "name a preset", code="USAGE") from bad
     tenant = args.tenant or _chosen("ARCO_TENANT", "ARCO_TENANT_ID") or "local"
     workspace = args.workspace or _chosen("ARCO_WORKSPACE", "ARCO_WORKSPACE_ID") or "default"
-    return role.Place(storage_url(args.storage, os.environ), Scope(tenant, workspace), policy), role
+    return role.Place(storage_url(args.storage, os.environ), Scope(tenant, workspace), policy)
 
 
 def _chosen(*variables: str) -> str | None:

@@ -8,6 +8,10 @@ from typing import Final
 
 from arco.cli.failures import OK, CommandProblem, UsageProblem
 from arco.cli.terminal import Terminal
+from arco.config.problems import EXIT_CODE, Problems
+from arco.config.worker import load_worker
+from arco.worker import server
+from arco.worker.children import CodeBroken
 
 _FLAGS: Final = {
     "api": "ARCO_FLOW_API_URL",
@@ -21,9 +25,6 @@ _FLAGS: Final = {
 
 def worker(args: Namespace, terminal: Terminal) -> int:
     """Run a worker until it is told to stop."""
-    from arco.config.problems import EXIT_CODE, Problems  # noqa: PLC0415  # `arco --help` needs no settings
-    from arco.config.worker import load_worker  # noqa: PLC0415  # as above
-
     settings = load_worker(worker_environment(args, os.environ), _read_file)
     if isinstance(settings, Problems):
         sys.stderr.write(settings.text())
@@ -33,9 +34,6 @@ def worker(args: Namespace, terminal: Terminal) -> int:
         raise UsageProblem(
             "a worker needs to know the code it runs", "name a module, a package or a file: arco worker assets.py"
         )
-    from arco.worker import server  # noqa: PLC0415  # loads the HTTP server
-    from arco.worker.children import CodeBroken  # noqa: PLC0415  # as above
-
     try:
         server.run(settings, server.Hand(targets=targets, watch=args.watch))
     except CodeBroken as broken:
