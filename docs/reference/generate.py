@@ -86,11 +86,19 @@ def http_api() -> str:
 
 
 def protobuf() -> str:
-    """The messages of the transaction routes, as the `.proto` file clients are generated from."""
-    from arco.routes.wire.controlplane import FILE, proto_text
+    """The messages of the transaction routes, as the `.proto` files clients are generated from."""
+    from arco.routes.wire.controlplane import CONTROLPLANE_FILE
+    from arco.routes.wire.protos import proto_text
 
-    intro = f"Save this as `{FILE}` to generate a client. Numbers below 1000 are the protocol's, the others ours."
-    return _page(["# Transaction messages", "", intro, "", "```proto", proto_text().rstrip(), "```"])
+    lines = ["# Transaction messages", ""]
+    lines += ["Save these files under the names above them to generate a client. Numbers of transactions and of event"]
+    lines += [
+        "envelopes below 1000 are the protocol's, those from 1000 on ours. Fields of events are numbered in the order"
+    ]
+    lines += ["in which the protocol lists them.", ""]
+    for file in (CONTROLPLANE_FILE, *CONTROLPLANE_FILE.imports):
+        lines += [f"## {file.path}", "", "```proto", proto_text(file).rstrip(), "```", ""]
+    return _page(lines)
 
 
 PAGES: Final[dict[str, Callable[[], str]]] = {

@@ -15,7 +15,9 @@ from typing import Any, Final
 from google.protobuf import json_format, message_factory
 from tests.http.world import a_world
 
+from arco.core.errors import InvalidInput
 from arco.routes.wire.controlplane import PACKAGE, message_class
+from arco.routes.wire.envelopes import envelopes_of
 
 SEED: Final = 7_411
 ROUTES: Final = {
@@ -72,6 +74,9 @@ def drawn(chance: random.Random, kind: Any, depth: int = 0) -> Any:
         if field.message_type is not None:
             made = drawn(chance, message_factory.GetMessageClass(field.message_type), depth + 1)
             target = getattr(message, field.name)
+            if field.message_type.GetOptions().map_entry:
+                target[chance.choice(_TEXTS)] = chance.choice(_TEXTS)
+                continue
             (target.add() if field.is_repeated else target).CopyFrom(made)
         elif field.is_repeated:
             getattr(message, field.name).append(_scalar(chance, field))
@@ -88,6 +93,23 @@ def _scalar(chance: random.Random, field: Any) -> Any:
     if field.type == field.TYPE_BOOL:
         return chance.random() < 0.5
     return chance.choice((0, 1, 2, 7, 2**31 - 1))
+
+
+def _in_json(message: Any) -> Any:
+    """The message as JSON, with events as the contract's envelopes where they have one."""
+    try:
+        value = json_format.MessageToDict(message)
+    except json_format.SerializeToJsonError:  # a time that is none
+        return {}
+    try:
+        if events := getattr(message, "events", None):
+            value["events"] = envelopes_of(events)
+        for made, one in zip(value.get("mutations", []), getattr(message, "mutations", ()), strict=False):
+            if one.HasField("orchestration"):
+                made["orchestration"] = {"events": envelopes_of(one.orchestration.events)}
+    except InvalidInput:
+        return value
+    return value
 
 
 def damaged(chance: random.Random, data: bytes) -> bytes:
@@ -132,7 +154,7 @@ async def fuzz(count: int, seed: int) -> Counter[int]:
                 body = damaged(chance, message.SerializeToString())
             else:
                 media = "application/json"
-                body = json.dumps(bent(chance, json_format.MessageToDict(message))).encode()
+                body = json.dumps(bent(chance, _in_json(message))).encode()
             headers = {"content-type": media, "idempotency-key": chance.choice(("k", f"k{number}", "", "x" * 500))}
             answer = await api.post(f"/transactions/{route}", content=body, headers=headers)
             if answer.status_code >= 500 and answer.status_code != 501:

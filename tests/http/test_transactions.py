@@ -283,17 +283,6 @@ async def test_unknown_transactions_are_404_and_refused_ones_aborted(api):
     assert problem(answer) == (400, "BAD_REQUEST", "tx_id is required")
 
 
-async def test_orchestration_is_501_after_the_request_was_checked(api):
-    path = "/transactions/commitOrchestrationBatch"
-    assert problem(await api.post(path, json={}))[0] == 400
-    answer = await api.post(path, json={}, headers={"idempotency-key": "k"})
-    assert problem(answer) == (400, "BAD_REQUEST", "events must hold at least one event")
-    answer = await api.post(path, json={"events": [{}]}, headers={"idempotency-key": "k"})
-    assert problem(answer)[:2] == (501, "NOT_IMPLEMENTED")
-    answer = await api.post("/transactions/getOrchestrationTransaction", json={"txId": "x"})
-    assert problem(answer) == (404, "NOT_FOUND", "orchestration transaction not found: x")
-
-
 async def test_a_transaction_costs_what_one_create_costs():
     # A merge of what rests is no part of a request, however slow the machine is.
     async with a_world({"ARCO_IDLE_MERGE_MS": "600000"}) as world, world.client() as api:

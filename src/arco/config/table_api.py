@@ -180,6 +180,10 @@ _NEIGHBOURS: Final = (
         source=_CONTRACT,
     ),
     _api(
+        "ARCO_ORCH_OPERATOR_GROUP",
+        "Members may commit what only workers and roles emit, in batches of events; without it nobody may.",
+    ),
+    _api(
         "ARCO_COMPACTOR_AUTH_MODE",
         "How the api shows the compactors who it is.",
         choice("none", "static_bearer", "gcp_id_token"),

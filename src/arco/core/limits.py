@@ -162,6 +162,9 @@ TRANSACTION_MUTATIONS_MAX: Final = 500
 TRANSACTION_PARTS_MAX: Final = 50_000
 """Columns and edges of one transaction: two bytes can stand for one, and each costs the event loop microseconds."""
 
+BATCH_PARTS_MAX: Final = 10_000
+"""Tasks, dependencies and other parts of a batch of orchestration events: each is looked at on the event loop."""
+
 TRANSACTION_HOLDS_MAX: Final = 20_000
 """Keys one transaction across chains may hold: they are looked at by every other write meanwhile."""
 

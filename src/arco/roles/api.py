@@ -210,6 +210,7 @@ def make_services(settings: Settings, process: Process, ways: Ways) -> ApiServic
         definitions=Definitions(),
         task_tokens=task_tokens(settings, process),
         heartbeats=Gathering(flow.desks, process.clock, WORKER_SOURCE),
+        operator_group=settings.value("ARCO_ORCH_OPERATOR_GROUP"),
     )
 
 

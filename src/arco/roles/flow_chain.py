@@ -1,8 +1,12 @@
 """The flow-compactor's chain. Apart from the compactor's: whoever does not serve orchestration does not load it."""
 
+from typing import Any
+
+from arco.core.scope import Scope
 from arco.domains.orchestration.domain import OrchestrationDomain
 from arco.domains.orchestration.litter import OldPieces
-from arco.domains.orchestration.rows import AGENDA, RUNS, TASKS
+from arco.domains.orchestration.rows import AGENDA, ORCHESTRATION, RUNS, TASKS
+from arco.domains.transactions.fold import TransactionsDomain
 from arco.kernel.chain import ORCHESTRATION_CHAIN
 from arco.roles.chains import ServedChain
 
@@ -12,7 +16,12 @@ def orchestration(secret: bytes | None = None) -> ServedChain:
     return ServedChain(
         "flow-compactor",
         ORCHESTRATION_CHAIN,
-        lambda scope: (OrchestrationDomain(scope, secret or b""),),
+        lambda scope: _domains(scope, secret or b""),
         (RUNS, TASKS, AGENDA),
         lambda: (OldPieces(),),
     )
+
+
+def _domains(scope: Scope, secret: bytes) -> tuple[Any, ...]:
+    own = OrchestrationDomain(scope, secret)
+    return (own, TransactionsDomain((own,), ledger=ORCHESTRATION))

@@ -295,11 +295,15 @@ EVENT_TYPES: Final = frozenset(_DECODERS)
 
 def decoded(event: Envelope) -> msgspec.Struct:
     """The event's payload. Raises `UnsupportedEvent` for a version or type of a newer build, `InvalidEvent`."""
-    decoder = _DECODERS.get(event.event_type)
-    if decoder is None or event.event_version != EVENT_VERSION:
+    if event.event_type not in _DECODERS or event.event_version != EVENT_VERSION:
         raise UnsupportedEvent(f"{event.event_type} version {event.event_version} is not known to this build")
     try:
-        found: msgspec.Struct = decoder.decode(event.payload)
+        return payload_of(event.event_type, event.payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(f"{event.event_type}: {error}") from error
+
+
+def payload_of(event_type: str, data: bytes | msgspec.Raw) -> msgspec.Struct:
+    """An event of a known type from its `data` in JSON. Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
+    found: msgspec.Struct = _DECODERS[event_type].decode(data)
     return found

@@ -118,6 +118,8 @@ async def submitted(clerk: Clerk, unit: UnitDraft) -> Outcome:
     (outcome,) = await clerk.desk.submit([unit], source=clerk.source)
     if outcome.status == "expired":
         raise Unavailable("the transaction was not decided in time and changed nothing; send it again")
+    if outcome.status == "quarantined":
+        raise InvalidInput(f"the transaction holds what no event may hold: {outcome.message}")
     if outcome.status not in ("accepted", "rejected"):
         raise OutcomeUnknown("the transaction is in the ledger and not decided yet", event_id=outcome.unit_id)
     return outcome

@@ -15,6 +15,7 @@ TRANSACTION_STATE: Final = "transaction.state"
 TRANSACTION_STATE_VERSION: Final = 1
 
 CATALOG_DDL: Final = "catalog_ddl"
+ORCHESTRATION_BATCH: Final = "orchestration_batch"
 ROOT_COMMIT: Final = "root_commit"
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -22,13 +23,18 @@ Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
 
 
 class HeldEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An event that waits inside a prepared transaction."""
+    """An event that waits inside a prepared transaction.
+
+    `occurred_at` is when it happened, for folds that keep rows by time: they must find the same keys on trial and for
+    good. Without it, it happens when it is folded.
+    """
 
     event_id: str
     event_type: str
     event_version: int
     payload: msgspec.Raw
     base_row_version: int | None = None
+    occurred_at: str | None = None
 
 
 class TransactionEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -36,10 +42,11 @@ class TransactionEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kin
 
 
 class Applied(TransactionEvent, frozen=True, kw_only=True, tag="applied"):
-    """The other events of this unit are a transaction, and so is its request."""
+    """The other events of this unit are a transaction, and so is its request. `transaction` is its kind."""
 
     request_hash: str
     mutations: Count
+    transaction: str = CATALOG_DDL
 
 
 class Declined(TransactionEvent, frozen=True, kw_only=True, tag="declined"):

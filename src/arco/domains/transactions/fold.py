@@ -16,7 +16,6 @@ import msgspec
 from arco.core.errors import unreachable
 from arco.core.limits import TRANSACTION_HOLDS_MAX
 from arco.domains.transactions.events import (
-    CATALOG_DDL,
     ROOT_COMMIT,
     TRANSACTION_STATE,
     Aborted,
@@ -70,20 +69,23 @@ _HOLDS: Final = msgspec.json.Decoder(list[tuple[str, str]])
 
 
 class TransactionsDomain:
-    """Transactions on the kernel, over the events of `domains`; implements `kernel.fold.Domain`."""
+    """Transactions on the kernel, over the events of `domains`; implements `kernel.fold.Domain`.
 
-    name: Final = TRANSACTIONS_DOMAIN
+    `ledger` is where the chain's transactions are appended: the ledger of its first domain.
+    """
+
     event_types: Final = frozenset({TRANSACTION_STATE})
     tables: Final[tuple[TableSpec[Any], ...]] = ALL
 
-    def __init__(self, domains: Sequence[Domain]) -> None:
+    def __init__(self, domains: Sequence[Domain], *, ledger: str = TRANSACTIONS_DOMAIN) -> None:
+        self.name = ledger
         self._domains: Mapping[str, Domain] = {kind: domain for domain in domains for kind in domain.event_types}
 
     def fold(self, view: View, event: Envelope, context: FoldContext) -> Decision:
         """Decide one event. Raises `NotLoaded`, `UnsupportedEvent`, `InvalidEvent`."""
         match decoded(event):
             case Applied() as applied:
-                return _applied(view, applied, event, context)
+                return _applied(view, applied, event, context, ledger=self.name)
             case Declined() as declined:
                 return Rejected(DECLINED, declined.reason, final=False)
             case Prepared() as prepared:
@@ -185,7 +187,7 @@ class TransactionsDomain:
         return subjects
 
 
-def _applied(view: View, event: Applied, envelope: Envelope, context: FoldContext) -> Decision:
+def _applied(view: View, event: Applied, envelope: Envelope, context: FoldContext, *, ledger: str) -> Decision:
     tx_id = envelope.unit_id or envelope.event_id
     subject = Subject("transaction_committed", "transaction", tx_id, f"{event.mutations} changes")
     row = TransactionRow(
@@ -197,9 +199,9 @@ def _applied(view: View, event: Applied, envelope: Envelope, context: FoldContex
         expires_at=context.now_ms,
         mutation_count=event.mutations,
         visible_mutation_count=event.mutations,
-        kind=CATALOG_DDL,
+        kind=event.transaction,
         request_hash=event.request_hash,
-        participants=TRANSACTIONS_DOMAIN,
+        participants=ledger,
     )
     view.put(TRANSACTIONS, _visible(row, context))
     return Accepted(subject)
@@ -269,6 +271,7 @@ def _envelope(held: HeldEvent, carrier: Envelope) -> Envelope:
         event_version=held.event_version,
         payload=held.payload,
         event_id=held.event_id,
+        occurred_at=held.occurred_at or carrier.occurred_at,
         base_row_version=held.base_row_version,
         claim=None,
     )

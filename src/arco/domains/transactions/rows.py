@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
+from arco.kernel.records import KERNEL_DOMAIN
 from arco.kernel.spec import Row, TableSpec, Uint32
 
 TRANSACTIONS_DOMAIN: Final = "catalog"
-"""The pointer that moves with these tables: a transaction is a change of the catalog."""
+"""The ledger of the home chain: every transaction across chains begins and ends there."""
 
 PREPARED: Final = "PREPARED"
 VISIBLE: Final = "VISIBLE"
@@ -57,14 +58,12 @@ TRANSACTIONS: Final = TableSpec(
     "transactions",
     TransactionRow,
     key=("handle_id",),
-    domain=TRANSACTIONS_DOMAIN,
+    domain=KERNEL_DOMAIN,
     private=frozenset(
         {"kind", "request_hash", "participants", "manifest_id", "commit_id", "snapshot_version"},
     ),
 )
-PREPARED_TRANSACTIONS: Final = TableSpec(
-    "prepared_transactions", PreparedRow, key=("tx_id",), domain=TRANSACTIONS_DOMAIN
-)
+PREPARED_TRANSACTIONS: Final = TableSpec("prepared_transactions", PreparedRow, key=("tx_id",), domain=KERNEL_DOMAIN)
 
 ALL: Final[tuple[TableSpec[Any], ...]] = (TRANSACTIONS, PREPARED_TRANSACTIONS)
-"""Every table of the domain."""
+"""Every table of the domain, in each chain that takes part in transactions."""

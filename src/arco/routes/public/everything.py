@@ -5,6 +5,7 @@ from typing import Final
 from arco.edge.endpoint import Endpoint
 from arco.routes.public import (
     audit,
+    batches,
     browser,
     callbacks,
     catalogs,
@@ -46,6 +47,7 @@ API_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *browser.routes,
     *delta.routes,
     *transactions.routes,
+    *batches.routes,
     *root_transactions.routes,
     *manifests.routes,
     *plans.routes,

@@ -1,6 +1,6 @@
 """`/transactions/*`: changes that are one fact, over protobuf or its JSON mapping (catalog.md 4.11, 4.12).
 
-JSON bodies, batches of operations and lineage edges are ours. Orchestration and metastore participants are refused.
+JSON bodies, batches of operations and lineage edges are ours.
 """
 
 from typing import Any, Final
@@ -17,8 +17,8 @@ from arco.domains.transactions.queries import Visibility
 from arco.domains.transactions.rows import ABORTED, PREPARED, VISIBLE, TransactionRow
 from arco.edge.context import context_of, desk_of, services_of
 from arco.edge.endpoint import Endpoint, Handler
-from arco.edge.refusals import NotImplementedHere
 from arco.kernel.chain import CATALOG_CHAIN
+from arco.kernel.reading import Reader
 from arco.routes.wire.controlplane import message_class
 from arco.routes.wire.messages import MEDIA, decode_message, message_type, reply_message
 from arco.routes.wire.operations import operations_of
@@ -55,23 +55,6 @@ async def get_catalog_transaction(request: Request) -> Response:
     return reply_message(request, answer)
 
 
-async def commit_orchestration_batch(request: Request) -> Response:
-    """Not offered by this server."""
-    transaction_key(request)
-    message = await decode_message(request, "CommitOrchestrationBatchRequest")
-    if not message.events:
-        raise InvalidInput("events must hold at least one event")
-    raise NotImplementedHere("this server has no orchestration")
-
-
-async def get_orchestration_transaction(request: Request) -> Response:
-    """There are none: a server without orchestration recorded none."""
-    message = await decode_message(request, "GetOrchestrationTransactionRequest")
-    if not message.tx_id:
-        raise InvalidInput("tx_id is required")
-    raise NotFound(f"orchestration transaction not found: {message.tx_id[:100]}")
-
-
 def transaction_key(request: Request) -> str:
     """The `Idempotency-Key` of a transaction: any text. Raises `InvalidInput` when it is missing."""
     key: str = request.headers.get("idempotency-key", "").strip()
@@ -95,9 +78,14 @@ def transaction_clerk(request: Request) -> commands.Clerk:
 
 async def found_transaction(request: Request, tx_id: str, domain: str) -> TransactionRow:
     """The transaction a request asks about. Raises `InvalidInput`, `NotFound`."""
+    return await row_of_transaction(services_of(request).reader_for(context_of(request).scope), tx_id, domain)
+
+
+async def row_of_transaction(reader: Reader, tx_id: str, domain: str) -> TransactionRow:
+    """The transaction of a chain. Raises `InvalidInput`, `NotFound`."""
     if not tx_id:
         raise InvalidInput("tx_id is required")
-    snapshot = await services_of(request).reader_for(context_of(request).scope).head()
+    snapshot = await reader.head()
     row = await queries.transaction(snapshot, tx_id) if is_ulid(tx_id) else None
     if row is None:
         raise NotFound(f"{domain} transaction not found: {tx_id[:100]}")
@@ -162,20 +150,6 @@ routes = [
         get_catalog_transaction,
         ("GetCatalogTransactionRequest", "CatalogTxStatus"),
         summary="Show a catalog transaction",
-        errors=(400, 404),
-    ),
-    endpoint(
-        "commitOrchestrationBatch",
-        commit_orchestration_batch,
-        ("CommitOrchestrationBatchRequest", "OrchestrationTxReceipt"),
-        summary="Commit a batch of orchestration events",
-        errors=(400, 501),
-    ),
-    endpoint(
-        "getOrchestrationTransaction",
-        get_orchestration_transaction,
-        ("GetOrchestrationTransactionRequest", "OrchestrationTxReceipt"),
-        summary="Show an orchestration transaction",
         errors=(400, 404),
     ),
 ]

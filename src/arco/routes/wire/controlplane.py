@@ -5,18 +5,13 @@ Numbers below 1000 are the contract's; those from 1000 on are ours. Where the co
 type is what its texts and examples show.
 """
 
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from google.protobuf import descriptor_pb2
+from arco.routes.wire import protos
+from arco.routes.wire.orchestration import ENVELOPE, ORCHESTRATION_FILE
+from arco.routes.wire.protos import TIMESTAMP, Field, ProtoFile
 
 PACKAGE: Final = "arco.controlplane.v1"
-FILE: Final = "arco/controlplane/v1/transactions.proto"
-TIMESTAMP: Final = "Timestamp"
-
-Field = tuple[str, int, str]
-"""Name, number, and type: a scalar, `Timestamp`, a message or an enum; `?` after it is optional, `*` is repeated."""
 
 ENUMS: Final[dict[str, dict[str, int]]] = {
     "TableFormat": {
@@ -108,8 +103,7 @@ MESSAGES: Final[dict[str, tuple[Field, ...]]] = {
         ("result", 10, "CatalogTxReceipt"),
         ("repair_pending", 11, "bool"),
     ),
-    "OrchestrationEvent": (),
-    "CommitOrchestrationBatchRequest": (("events", 2, "OrchestrationEvent*"),),
+    "CommitOrchestrationBatchRequest": (("events", 2, f"{ENVELOPE}*"),),
     "GetOrchestrationTransactionRequest": (("tx_id", 2, "string"),),
     "OrchestrationTxReceipt": (
         ("tx_id", 1, "string"),
@@ -122,7 +116,19 @@ MESSAGES: Final[dict[str, tuple[Field, ...]]] = {
         ("read_token", 8, "string"),
         ("visible_at", 9, TIMESTAMP),
     ),
-    "OrchestrationMutation": (("events", 1, "OrchestrationEvent*"),),
+    "CommitOrchestrationBatchResponse": (("receipt", 1, "OrchestrationTxReceipt"), ("repair_pending", 2, "bool")),
+    "OrchestrationTxStatus": (
+        ("tx_id", 1, "string"),
+        ("status", 2, "TransactionStatus"),
+        ("request_hash", 5, "string"),
+        ("lock_path", 6, "string"),
+        ("fencing_token", 7, "uint64"),
+        ("prepared_at", 8, TIMESTAMP),
+        ("visible_at", 9, TIMESTAMP),
+        ("result", 10, "OrchestrationTxReceipt"),
+        ("repair_pending", 11, "bool"),
+    ),
+    "OrchestrationMutation": (("events", 1, f"{ENVELOPE}*"),),
     "MetastoreMutation": (),
     "MetastoreScope": (
         ("tenant_id", 1, "string"),
@@ -178,87 +184,15 @@ MESSAGES: Final[dict[str, tuple[Field, ...]]] = {
     ),
 }
 
-_SCALARS: Final = {"string": 9, "bool": 8, "int32": 5, "uint64": 4}
-_MESSAGE: Final = 11
-_ENUM: Final = 14
-_OPTIONAL: Final = 1
-_REPEATED: Final = 3
+CONTROLPLANE_FILE: Final = ProtoFile(
+    package=PACKAGE,
+    path="arco/controlplane/v1/transactions.proto",
+    enums=ENUMS,
+    messages=MESSAGES,
+    imports=(ORCHESTRATION_FILE,),
+)
 
 
-def file_descriptor() -> "descriptor_pb2.FileDescriptorProto":
-    """The file descriptor of all messages."""
-    # Imported on first use, as in `message_class`: it takes a tenth of a second that a server's start does not need.
-    from google.protobuf import descriptor_pb2, timestamp_pb2  # noqa: PLC0415  # protobuf loads with the first transaction
-
-    file = descriptor_pb2.FileDescriptorProto(name=FILE, package=PACKAGE, syntax="proto3")
-    file.dependency.append(timestamp_pb2.DESCRIPTOR.name)
-    for name, values in ENUMS.items():
-        enum = file.enum_type.add(name=name)
-        for value, number in values.items():
-            enum.value.add(name=value, number=number)
-    for name, fields in MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field in fields:
-            _add_field(message, field)
-        # An optional scalar is a oneof of its own, and those come after the real ones.
-        for made in (each for each in message.field if each.proto3_optional):
-            made.oneof_index = len(message.oneof_decl)
-            message.oneof_decl.add(name=f"_{made.name}")
-    return file
-
-
-@cache
 def message_class(name: str) -> Any:
     """The message class with this name, without its package."""
-    from google.protobuf import descriptor_pool, message_factory  # noqa: PLC0415  # protobuf loads with the first message
-
-    pool: Any = descriptor_pool
-    known = pool.Default()
-    try:
-        found = known.FindMessageTypeByName(f"{PACKAGE}.{name}")
-    except KeyError:
-        known.Add(file_descriptor())
-        found = known.FindMessageTypeByName(f"{PACKAGE}.{name}")
-    return message_factory.GetMessageClass(found)
-
-
-def _add_field(message: "descriptor_pb2.DescriptorProto", field: Field) -> None:
-    name, number, spelled = field
-    kind, _, oneof = spelled.rstrip("?*").partition("|")
-    made: Any = message.field.add(name=name, number=number)
-    made.label = _REPEATED if spelled.endswith("*") else _OPTIONAL
-    if kind in _SCALARS:
-        made.type = _SCALARS[kind]
-    else:
-        made.type = _ENUM if kind in ENUMS else _MESSAGE
-        made.type_name = ".google.protobuf.Timestamp" if kind == TIMESTAMP else f".{PACKAGE}.{kind}"
-    if spelled.endswith("?"):
-        made.proto3_optional = True
-    if oneof:
-        if not any(each.name == oneof for each in message.oneof_decl):
-            message.oneof_decl.add(name=oneof)
-        made.oneof_index = [each.name for each in message.oneof_decl].index(oneof)
-
-
-def proto_text() -> str:
-    """The `.proto` file of these messages."""
-    lines = ['syntax = "proto3";', "", f"package {PACKAGE};", "", 'import "google/protobuf/timestamp.proto";', ""]
-    for name, values in ENUMS.items():
-        lines += [f"enum {name} {{", *(f"  {value} = {number};" for value, number in values.items()), "}", ""]
-    for name, fields in MESSAGES.items():
-        lines += [f"message {name} {{", *_proto_fields(fields), "}", ""]
-    return "\n".join(lines)
-
-
-def _proto_fields(fields: tuple[Field, ...]) -> list[str]:
-    lines: list[str] = []
-    oneof = ""
-    for name, number, spelled in fields:
-        kind, _, group = spelled.rstrip("?*").partition("|")
-        kind = "google.protobuf.Timestamp" if kind == TIMESTAMP else kind
-        label = "repeated " if spelled.endswith("*") else "optional " if spelled.endswith("?") else ""
-        if group and not oneof:
-            lines.append(f"  oneof {group} {{")
-        oneof = group
-        lines.append(f"{'    ' if group else '  '}{label}{kind} {name} = {number};")
-    return [*lines, "  }"] if oneof else lines
+    return protos.message_class(CONTROLPLANE_FILE, name)

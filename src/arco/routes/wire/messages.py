@@ -3,6 +3,7 @@
 A request says which it is by its content type, and is answered in kind. Errors are JSON either way.
 """
 
+import json
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -10,11 +11,17 @@ from starlette.responses import Response
 
 from arco.edge.codec import check_json
 from arco.edge.refusals import MalformedBody, UnprocessableBody, UnsupportedMediaType
-from arco.routes.wire.controlplane import ENUMS, MESSAGES, PACKAGE, TIMESTAMP, message_class
+from arco.routes.wire.controlplane import ENUMS, MESSAGES, PACKAGE, message_class
+from arco.routes.wire.envelopes import envelopes_of
+from arco.routes.wire.orchestration import ENVELOPE, ENVELOPE_SCHEMA
+from arco.routes.wire.protos import TIMESTAMP
 
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 MEDIA: Final = (JSON, PROTOBUF)
+
+MUTATIONS_MAX: Final = 8
+"""Mutations of a root transaction whose events are looked at: there may be one for each chain."""
 
 _DEPTH_MAX: Final = 4
 _SCALARS: Final[dict[str, dict[str, Any]]] = {
@@ -42,6 +49,59 @@ async def decode_message(request: Request, name: str) -> Any:
     except DecodeError:
         raise MalformedBody(f"The body must be a message of type {PACKAGE}.{name}") from None
     return message
+
+
+async def decode_batch(request: Request, name: str) -> list[Any]:
+    """The event envelopes of a batch, as the contract's JSON has them; in JSON that is what the body holds.
+
+    Raises as `decode_message` does, and `InvalidInput`.
+    """
+    if _media_of(request, name) != JSON:
+        return list(envelopes_of((await decode_message(request, name)).events))
+    return _events(_parsed(await request.body()), "events")
+
+
+async def decode_root(request: Request, name: str) -> tuple[Any, dict[int, list[Any]]]:
+    """The message of a root transaction, and the envelopes of its mutations that have some, by index. Raises so too."""
+    if _media_of(request, name) != JSON:
+        message = await decode_message(request, name)
+        found: dict[int, list[Any]] = {}
+        for index, mutation in enumerate(message.mutations[:MUTATIONS_MAX]):
+            if mutation.HasField("orchestration"):
+                place = f"mutations[{index}].orchestration.events"
+                found[index] = list(envelopes_of(mutation.orchestration.events, place))
+        return message, found
+    body = _parsed(await request.body())
+    mutations = body.get("mutations")
+    found = {}
+    for index, mutation in enumerate(mutations[:MUTATIONS_MAX] if isinstance(mutations, list) else ()):
+        part = mutation.get("orchestration") if isinstance(mutation, dict) else None
+        if isinstance(part, dict):
+            found[index] = _events(part, f"mutations[{index}].orchestration.events")
+            part.pop("events", None)
+    message = message_class(name)()
+    _parse_json(json.dumps(body).encode(), message)
+    return message, found
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    check_json(body)
+    try:
+        value = json.loads(body)
+    except ValueError:  # a number of more digits than anybody may send
+        raise MalformedBody("The body must be one valid JSON document in UTF-8") from None
+    if not isinstance(value, dict):
+        raise UnprocessableBody("The body must be an object")
+    return value
+
+
+def _events(holder: dict[str, Any], place: str) -> list[Any]:
+    events = holder.get("events")
+    if events is None:
+        return []
+    if not isinstance(events, list):
+        raise UnprocessableBody(f"{place} must be a list")
+    return events
 
 
 def reply_message(request: Request, message: Any) -> Response:
@@ -96,6 +156,8 @@ def _parse_json(body: bytes, message: Any) -> None:
 
 
 def _schema(name: str, depth: int) -> dict[str, Any]:
+    if name == ENVELOPE:
+        return ENVELOPE_SCHEMA
     if not depth:
         return {"type": "object", "description": f"Nested further: {PACKAGE}.{name}."}
     properties = {_camel(field): _field_schema(spelled, depth) for field, _, spelled in MESSAGES[name]}

@@ -64,7 +64,7 @@ def triggered(view: View, event: RunTriggered, moment: Moment) -> Decision:
 
 def planned(view: View, event: PlanCreated, moment: Moment) -> Decision:
     """A run's tasks and edges are known: what waits for nothing is ready."""
-    _check(event)
+    check_plan(event)
     born = bear(view, event.run_id, moment)
     if next(iter(view.scan(TASKS, (born,), limit=1)), None) is not None:
         return Accepted()
@@ -186,7 +186,8 @@ def _conflict(view: View, known: RunKeyRow, fingerprint: str, moment: Moment) ->
     )
 
 
-def _check(event: PlanCreated) -> None:
+def check_plan(event: PlanCreated) -> None:
+    """Raise `InvalidEvent` for a plan that could never be carried out."""
     keys = {definition.key for definition in event.tasks}
     if len(keys) != len(event.tasks):
         raise InvalidEvent("PlanCreated: a task is there twice")

@@ -1,0 +1,1 @@
+"""Events that callers hand in themselves, in the envelopes of the contract: what they may hold, and who may say it."""
