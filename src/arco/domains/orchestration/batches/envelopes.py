@@ -14,7 +14,7 @@ from arco.core.canonical_json import canonical_json, canonical_sha256
 from arco.core.errors import InvalidInput
 from arco.core.ids import is_ulid, ulid_ms
 from arco.core.limits import TRANSACTION_MUTATIONS_MAX
-from arco.domains.orchestration.batches.keys import key_of
+from arco.domains.orchestration.automation_events import ScheduleDefinitionUpserted
 from arco.domains.orchestration.batches.rights import (
     FUTURE_MS,
     PAST_MS,
@@ -25,10 +25,15 @@ from arco.domains.orchestration.batches.rights import (
     bar,
 )
 from arco.domains.orchestration.batches.rules import check_data, check_together, named
+from arco.domains.orchestration.drafts import key_of
 from arco.domains.orchestration.events import EVENT_VERSION, PlanCreated, RunTriggered, payload_of
 from arco.kernel.desk import EventDraft
 
 _TEXT_CHARS_MAX: Final = 256
+_KEY_CHARS_MAX: Final = 2_048
+_SCHEDULE_KEYS: Final = ("sched_def_api", "sched_enable", "sched_disable")
+"""Beginnings of the keys that routes give a schedule's definition; a deployment's is not a caller's to take."""
+
 _TYPES: Final = {name: "".join(f"_{c.lower()}" if c.isupper() else c for c in name)[1:] for name in PEOPLE | ROLES}
 _BY_TAG: Final = {tag: name for name, tag in _TYPES.items()}
 
@@ -150,10 +155,7 @@ def _draft(envelope: dict[str, Any], event_type: str, payload: Any, speaker: Spe
     for name, expected in (("tenant_id", speaker.tenant), ("workspace_id", speaker.workspace), ("source", own)):
         if envelope.get(name) not in (None, "", expected):
             raise InvalidInput(f"{name} must be {expected}, or left out")
-    key = key_of(payload)
-    brought = envelope.get("idempotency_key") or key.text
-    if not isinstance(brought, str) or not key.fits(brought):
-        raise InvalidInput(f"idempotency_key must be {key.text}, or left out")
+    key = _key(envelope, payload)
     run_id = getattr(payload, "run_id", None)
     correlation = _text(envelope, "correlation_id")
     if correlation is not None and run_id is not None and correlation != run_id:
@@ -166,9 +168,24 @@ def _draft(envelope: dict[str, Any], event_type: str, payload: Any, speaker: Spe
         event_type=event_type,
         event_version=EVENT_VERSION,
         payload={**data, "envelope": kept} if kept else data,
-        key=brought,
+        key=key,
         at_ms=_time(envelope, speaker),
     )
+
+
+def _key(envelope: dict[str, Any], payload: Any) -> str:
+    """The event's key: a key that says something else than its event would mislead who reads the ledger."""
+    own = key_of(payload)
+    assert own is not None
+    brought = envelope.get("idempotency_key") or own
+    if not isinstance(brought, str) or len(brought) > _KEY_CHARS_MAX:
+        raise InvalidInput(f"idempotency_key must be a text of at most {_KEY_CHARS_MAX} characters")
+    others: tuple[str, ...] = ()
+    if isinstance(payload, ScheduleDefinitionUpserted):
+        others = tuple(f"{kind}:{payload.schedule_id}:" for kind in _SCHEDULE_KEYS)
+    if brought != own and not any(brought.startswith(other) for other in others):
+        raise InvalidInput(f"idempotency_key must be {own}, or left out")
+    return brought
 
 
 def _time(envelope: dict[str, Any], speaker: Speaker) -> int | None:

@@ -210,6 +210,8 @@ def _union(event: Any, field: str, raw: msgspec.Raw, speaker: Speaker) -> msgspe
         text = value.get(name)
         if not isinstance(text, str) or len(text) > _TEXT_CHARS_MAX:
             raise InvalidInput(f"{where}.{name} must be a text")
+    if kind == "poll" and type(value.get("poll_epoch")) is not int:
+        raise InvalidInput(f"{where}.poll_epoch must be a number")
     for index, key in enumerate(value.get("partition_keys") or () if kind == "explicit" else ()):
         if not isinstance(key, str):
             raise InvalidInput(f"{where}.partition_keys[{index}] must be a text")
