@@ -27,7 +27,7 @@ TEXTS = {
     "name": "date",
     "date_value": "2025-01-15",
     "partial_progress_json": "{}",
-    "depends_on": "",
+    "planned_as": "root",
     "key": "analytics.daily",
 }
 OURS = {"TaskOutput": {"inputs", "column_lineage", "checks", "schema", "metadata"}}

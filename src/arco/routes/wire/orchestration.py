@@ -132,6 +132,8 @@ _VALUES: Final[dict[str, tuple[Field, ...]]] = {
         ("timeout_sec", 1002, "uint32?"),
         ("retry_delay_sec", 1003, "uint32?"),
         ("concurrency_key", 1004, "string?"),
+        ("planned_as", 1005, "string?"),
+        ("planned_for", 1006, "string?"),
     ),
     "CronTrigger": _numbered(("schedule_id", _TEXT)),
     "ManualTrigger": _numbered(("user_id", _TEXT)),

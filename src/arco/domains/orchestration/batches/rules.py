@@ -28,6 +28,7 @@ _TEXT_CHARS_MAX: Final = 64 * 1024
 _LABELS_MAX: Final = 128
 _RUN_MAX_S: Final = 31_536_000
 _CRON_FIELDS: Final = (5, 6)
+_REASONS: Final = (None, "root", "upstream", "downstream", "unsucceeded")
 _BACKFILL_STATES: Final = ("PENDING", "RUNNING", "PAUSED", "SUCCEEDED", "FAILED", "CANCELLED")
 
 _TASK_KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}\Z")
@@ -131,9 +132,14 @@ def _check_field(where: str, field: str, value: Any) -> None:
         _check_labels(where, value)
     elif field == "run_requests":
         for index, request in enumerate(value):
-            for name in ("run_key", "request_fingerprint"):
-                if not isinstance(request.get(name), str) or not 0 < len(request[name]) <= _NAME_CHARS_MAX:
-                    raise InvalidInput(f"{where}[{index}].{name} must have 1 to {_NAME_CHARS_MAX} characters")
+            _check_request(f"{where}[{index}]", request)
+
+
+def _check_request(where: str, request: dict[str, Any]) -> None:
+    for name in ("run_key", "request_fingerprint"):
+        text = request.get(name)
+        if not isinstance(text, str) or not 0 < len(text) <= _NAME_CHARS_MAX:
+            raise InvalidInput(f"{where}.{name} must have 1 to {_NAME_CHARS_MAX} characters")
 
 
 def _check_text(where: str, field: str, value: str) -> None:
@@ -254,10 +260,12 @@ def _check_tasks(event: PlanCreated, speaker: Speaker) -> None:
 def _check_task(where: str, task: TaskDef) -> None:
     if not _TASK_KEY.match(task.key):
         raise InvalidInput(f"{where}.key must be letters, digits, _, . and -")
-    for field in ("asset_key", "partition_key", "worker_queue", "concurrency_key"):
+    for field in ("asset_key", "partition_key", "worker_queue", "concurrency_key", "planned_for"):
         value = getattr(task, field)
         if value is not None:
             _check_text(f"{where}.{field}", field, value)
+    if task.planned_as not in _REASONS:
+        raise InvalidInput(f"{where}.planned_as must be root, upstream, downstream or unsucceeded, or left out")
     if task.concurrency_key == "*":
         raise InvalidInput(f"{where}.concurrency_key: * stands for the whole workspace; choose another")
     for field, least, most in (
