@@ -34,6 +34,7 @@ from arco.domains.delta.rows import DELTA, DeltaKeyRow, ReservationRow
 from arco.kernel.desk import Desk, EventDraft, UnitDraft
 from arco.kernel.fold import Outcome
 from arco.kernel.reading import Reader, Snapshot
+from arco.kernel.verdicts import decided
 from arco.storage.create_only import Created, Taken, Undecided, create_only
 from arco.storage.port import ObjectStore, StorageUnavailable
 
@@ -309,11 +310,7 @@ async def _submitted(clerk: Clerk, event: DeltaEvent) -> Outcome:
     """The outcome of one event. Raises what the desk raises; `Unavailable` when it expired and changed nothing."""
     draft = EventDraft(event_type=DELTA_COMMIT, event_version=DELTA_COMMIT_VERSION, payload=msgspec.to_builtins(event))
     (outcome,) = await clerk.desk.submit([UnitDraft(domain=DELTA, events=(draft,))], source=clerk.source)
-    if outcome.status == "expired":
-        raise Unavailable("the commit was not decided in time and changed nothing; send it again")
-    if outcome.status not in ("accepted", "rejected"):
-        raise OutcomeUnknown("the commit is in the ledger and not decided yet", event_id=outcome.unit_id)
-    return outcome
+    return decided(outcome, "the commit")
 
 
 def _replayed(done: DeltaKeyRow, command: Commit) -> Committed:

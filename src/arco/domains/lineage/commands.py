@@ -3,13 +3,12 @@
 import msgspec
 
 from arco.core.clock import Clock
-from arco.core.errors import Conflict, OutcomeUnknown, Unavailable, unreachable
+from arco.core.errors import unreachable
 from arco.domains.lineage.events import EDGES_ADDED, EDGES_ADDED_VERSION, LINEAGE_DDL, EdgesAdded
 from arco.domains.lineage.rows import LINEAGE
 from arco.domains.lineage.rules import NewEdge, checked_edges, minted
 from arco.kernel.desk import Desk, EventDraft, UnitDraft
-from arco.kernel.fold import Outcome
-from arco.kernel.holds import HELD
+from arco.kernel.verdicts import settled
 
 
 class Clerk(msgspec.Struct, frozen=True):
@@ -36,18 +35,6 @@ async def add_edges(clerk: Clerk, command: AddEdges, *, actor: str) -> int:
         event_type=LINEAGE_DDL, event_version=EDGES_ADDED_VERSION, payload=EdgesAdded(kind=EDGES_ADDED, edges=rows)
     )
     (outcome,) = await clerk.desk.submit([UnitDraft(domain=LINEAGE, events=(draft,))], source=actor)
-    _settle(outcome)
+    if settled(outcome, "the lineage").status != "accepted":
+        unreachable(f"the fold said {outcome.status} to edges the rules accepted: {outcome.message}")
     return len(rows)
-
-
-def _settle(outcome: Outcome) -> None:
-    if outcome.status == "accepted":
-        return
-    if outcome.code == HELD:
-        raise Conflict(outcome.message, retry_after_s=1)
-    if outcome.status == "expired":
-        raise Unavailable("the edges were not recorded in time; send the request again")
-    if outcome.status == "unsupported":
-        # A compactor older than this api: the ledger has the edges and a newer build will still fold them.
-        raise OutcomeUnknown("the edges are in the ledger but not visible yet", event_id=outcome.unit_id)
-    unreachable(f"the fold said {outcome.status} to edges the rules accepted: {outcome.message}")

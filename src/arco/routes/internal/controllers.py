@@ -12,7 +12,6 @@ from arco.clients.compaction import CompactorProblem
 from arco.core.errors import ArcoError, InvalidInput
 from arco.core.scope import Scope
 from arco.dispatch.port import DispatchQueue
-from arco.domains.orchestration.commands.clerk import settled
 from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import TimerFired
 from arco.domains.orchestration.keys import parse_timer_id
@@ -21,6 +20,7 @@ from arco.edge.context import context_of
 from arco.edge.endpoint import Endpoint
 from arco.edge.refusals import UnprocessableBody
 from arco.kernel.desk import Desk
+from arco.kernel.verdicts import settled
 from arco.loops.dispatching import DispatchReport
 from arco.loops.sweeping import SweepReport
 from arco.storage.port import StorageUnavailable

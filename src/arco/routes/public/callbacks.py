@@ -22,7 +22,6 @@ from arco.domains.orchestration.commands.callbacks import (
     started,
     told,
 )
-from arco.domains.orchestration.commands.clerk import settled
 from arco.domains.orchestration.events import OutputVisibility, TaskError, TaskOutput
 from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.keys import parse_task_id
@@ -31,6 +30,7 @@ from arco.edge.context import flow_of, services_of
 from arco.edge.endpoint import Endpoint
 from arco.kernel.desk import UnitDraft
 from arco.kernel.fold import Outcome
+from arco.kernel.verdicts import settled
 from arco.routes.public.flow_clerks import time_text
 
 SOURCE: Final = "api:worker"

@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arco.core.errors import InvalidInput
-from arco.domains.orchestration.commands.trigger import Planned, RunRequest, planned
+from arco.domains.orchestration.commands.trigger import Planned, planned
 from arco.edge.codec import decode, reply
 from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
 from arco.routes.public.flow_clerks import PARAMETERS, PATH, head_of
-from arco.routes.public.runs import TriggerRunRequest, partitions_of
+from arco.routes.public.runs import TriggerRunRequest, wanted_of
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -51,15 +51,7 @@ async def create(request: Request) -> Response:
     deployment = await services.definitions.in_force(scope, snapshot, services.store_for(scope))
     if deployment is None:
         raise InvalidInput("nothing is deployed in this workspace: run `arco deploy` first")
-    wanted = RunRequest(
-        selection=body.selection,
-        include_upstream=body.include_upstream,
-        include_downstream=body.include_downstream,
-        partitions=partitions_of(body),
-        partition_key=body.partition_key,
-        labels=body.labels,
-    )
-    return reply(_view(planned(deployment.graph, wanted), deployment.manifest_id))
+    return reply(_view(planned(deployment.graph, wanted_of(body)), deployment.manifest_id))
 
 
 def _view(found: Planned, manifest_id: str) -> PlanView:

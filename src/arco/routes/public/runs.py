@@ -130,15 +130,9 @@ def partitions_of(body: TriggerRunRequest) -> dict[str, str] | None:
     return partitions or None
 
 
-async def create(request: Request) -> Response:
-    """Plan a run of the selected assets and begin it.
-
-    `runKey`, or the `Idempotency-Key`, names the run: the same request again answers 200 with the same run, another
-    request with the same key 409. Nothing is kept of a request that is refused.
-    """
-    clerk, key = clerk_of(request), key_of(request)
-    body = await decode(request, TriggerRunRequest)
-    wanted = RunRequest(
+def wanted_of(body: TriggerRunRequest, key: str | None = None) -> RunRequest:
+    """What a body asks for; `key` names the run where the body does not. Raises `InvalidInput`."""
+    return RunRequest(
         selection=body.selection,
         include_upstream=body.include_upstream,
         include_downstream=body.include_downstream,
@@ -148,7 +142,17 @@ async def create(request: Request) -> Response:
         labels=body.labels,
         timeout_s=body.timeout_seconds,
     )
-    found = await trigger(clerk, services_of(request).definitions, wanted)
+
+
+async def create(request: Request) -> Response:
+    """Plan a run of the selected assets and begin it.
+
+    `runKey`, or the `Idempotency-Key`, names the run: the same request again answers 200 with the same run, another
+    request with the same key 409. Nothing is kept of a request that is refused.
+    """
+    clerk, key = clerk_of(request), key_of(request)
+    body = await decode(request, TriggerRunRequest)
+    found = await trigger(clerk, services_of(request).definitions, wanted_of(body, key))
     return reply(_triggered(found), 201 if found.created else 200)
 
 

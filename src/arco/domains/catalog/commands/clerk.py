@@ -21,10 +21,7 @@ from arco.core.errors import (
     ArcoError,
     Conflict,
     NotFound,
-    OutcomeUnknown,
     StaleBase,
-    Unavailable,
-    unreachable,
 )
 from arco.core.scope import Scope
 from arco.domains.catalog.errors import NotEmpty, ReservedName
@@ -36,9 +33,9 @@ from arco.domains.catalog.tables import DOMAIN
 from arco.kernel.desk import Desk, EventDraft, UnitDraft
 from arco.kernel.envelope import Claim
 from arco.kernel.fold import Outcome, Subject
-from arco.kernel.holds import HELD
 from arco.kernel.reading import Reader, Snapshot
 from arco.kernel.records import IDEMPOTENCY, OUTCOMES
+from arco.kernel.verdicts import settled
 
 ATTEMPTS_MAX: Final = 8
 """How often a change that lost against others is made again; each time somebody else has won."""
@@ -113,16 +110,7 @@ async def submit(clerk: Clerk, draft_: UnitDraft) -> Outcome:
     unit changes: it is soon decided.
     """
     (outcome,) = await clerk.desk.submit([draft_], source=clerk.source)
-    if outcome.code == HELD:
-        raise Conflict(outcome.message, retry_after_s=1)
-    match outcome.status:
-        case "accepted" | "rejected":
-            return outcome
-        case "expired":
-            raise Unavailable("The request was not decided in time and changed nothing; send it again")
-        case "unsupported":
-            raise OutcomeUnknown("The request is recorded and not decided yet", event_id=outcome.unit_id)
-    return unreachable(f"a unit of our own was {outcome.status}: {outcome.message}")
+    return settled(outcome)
 
 
 async def create(clerk: Clerk, creation: Creation[E]) -> E:

@@ -6,7 +6,6 @@ from typing import Any, Literal
 import msgspec
 
 from arco.core import instant
-from arco.domains.orchestration.commands.clerk import settled
 from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import (
     OutputVisibility,
@@ -19,6 +18,7 @@ from arco.domains.orchestration.events import (
 from arco.domains.orchestration.fold.attempts import CANCEL
 from arco.kernel.desk import Desk, UnitDraft
 from arco.kernel.fold import Outcome
+from arco.kernel.verdicts import settled
 
 Category = Literal["USER_CODE", "DATA_QUALITY", "INFRASTRUCTURE", "CONFIGURATION", "TIMEOUT", "CANCELLED"]
 
