@@ -24,6 +24,10 @@ from arco.dispatch.envelope import write_envelope
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+def is_alive(pid: str) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
 async def test_a_task_is_started_run_reported_and_its_output_uploaded():
     async with ControlPlane() as plane, a_worker(plane.url, WORKER_ID="worker-7") as worker:
         assert (await plane.dispatch(worker.url, "t.prints"))[0] == 200
@@ -299,6 +303,35 @@ async def test_a_stopping_worker_lets_tasks_end_and_takes_no_more(tmp_path: Any)
         assert (await work)[0] == 200
         assert await asyncio.to_thread(worker.process.wait, 20) == 0
         assert plane.task("t.waits").state == "SUCCEEDED"
+
+
+async def test_a_worker_that_is_stopped_while_it_loads_its_code_ends_at_once_with_the_process_that_loads(
+    tmp_path: Path,
+):
+    gate, code = tmp_path / "gate", tmp_path / "slow.py"
+    os.mkfifo(gate)
+    code.write_text(
+        f"import os\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\nopen({str(gate)!r}).read()\n"
+    )
+    variables = {"ARCO_FLOW_API_URL": "http://127.0.0.1:1", "ARCO_FLOW_TENANT_ID": "acme", "PORT": "0"}
+    async with a_process([sys.executable, "-m", "arco", "worker", str(code)], environment(variables)) as worker:
+        with await asyncio.to_thread(gate.open, "w"):  # returns once somebody reads it: the code is being loaded
+            assert await worker.ended() == 0
+            assert not is_alive((tmp_path / "pid").read_text())
+
+
+async def test_code_that_is_watched_may_be_broken_at_first(tmp_path: Path):
+    """Whoever writes it sees the reason in the task, mends it, and need not start anything again."""
+    code = tmp_path / "assets.py"
+    code.write_text("1 / 0\n")
+    async with ControlPlane() as plane, a_worker(plane.url, str(code), flags=["--watch"]) as worker:
+        assert (await plane.dispatch(worker.url, plane.task("t.late")))[0] == 200
+        error = plane.of("completed")[0].body["error"]
+        assert (error["category"], "ZeroDivisionError" in error["message"]) == ("CONFIGURATION", True)
+        code.write_text("from arco import asset\n\n@asset(namespace='t')\ndef late() -> None:\n    ...\n")
+        await worker.says("worker_code_loaded")
+        assert (await plane.dispatch(worker.url, plane.task("t.late", "run-2")))[0] == 200
+        assert plane.of("completed")[-1].body["outcome"] == "SUCCEEDED"
 
 
 async def test_a_task_that_outlives_its_worker_is_reported_as_failed_and_may_be_tried_again():

@@ -1,124 +1,125 @@
-"""`arco demo`: shows what the demo does and found, and keeps its server running."""
+"""`arco demo`: runs the flights project, shows what came of it, and goes on serving it like `arco dev`."""
 
 import os
 import shlex
 import shutil
-import signal
 import sys
+import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from arco.cli.failures import OK, CommandProblem
-from arco.cli.locations import file_url, local_root, storage_url, workspace_directory
+from arco.cli.locations import file_url, local_root, storage_url
 from arco.cli.query import shown
 from arco.cli.render import counted
+from arco.cli.serving import Deploying, told_of_children
 from arco.cli.terminal import Terminal
 from arco.clients.api import DEFAULT_URL
-from arco.demo.server import ChildServer, PortTaken, ServerFailed, child_server
+from arco.demo.examples import CODE, write_code
+from arco.demo.pipeline import PipelineFailed
+from arco.demo.processes import interruptible
+from arco.demo.site import Running, Site, project_running
 from arco.demo.source import DemoDataMissing, data_directory
 from arco.demo.story import Answered, Story, Teller
 
+CATALOG: Final = "nyc"
+PROJECT: Final = "flights"
+"""The folder of the project, below the one of everything else."""
+
+_DESTINATIONS: Final = "SELECT dest, count(*) AS flights FROM nyc.clean.flights GROUP BY dest ORDER BY 2 DESC LIMIT 10"
+_SLOWEST: Final = (
+    "SELECT task_key, partition_key, completed_at - started_at AS ms "
+    "FROM system.orchestration.tasks ORDER BY ms DESC LIMIT 5"
+)
+
 
 def demo(args: Namespace, terminal: Terminal) -> int:
-    """Set up the flights demo, answer questions about it, and serve it until Ctrl-C."""
+    """Run the flights project, answer questions about it, and serve it until Ctrl-C."""
+    started = time.perf_counter()
     root = local_root(storage_url(args.storage, os.environ))
     if root is None:
         raise CommandProblem(
             "the demo writes its files to this machine's disk, not to a bucket", "give a directory: --storage ./lake"
         )
-    try:
+    project = root / PROJECT
+    site = Site(code=[str(project / CODE)], root=root, catalog=CATALOG, name="demo", port=args.port)
+    with _told(), interruptible():
         data_directory()
-        with _interruptible(), _server(args, root) as (url, child):
-            wait_ready = child.wait_ready if child else _already_ready
-            story = Teller(workspace_directory(root, "local", "default"), url, terminal).tell(wait_ready)
-            serving = None if args.no_serve else child
-            _show(terminal, serving, lambda: _present(terminal, story, url, root, kept=not (child and args.no_serve)))
-    except DemoDataMissing as missing:
-        raise CommandProblem(missing.message, "pip install 'arco[demo]'") from missing
-    except PortTaken as taken:
-        raise CommandProblem(taken.message, "name another with --port, or leave --port out for any free one") from taken
-    except ServerFailed as failed:
-        raise CommandProblem(failed.message, f"its log is {failed.details['log']}; then: arco doctor") from failed
+        write_code("flights", project)
+        with project_running(site) as children:
+            story = Teller(project, children, terminal, started=started).tell()
+            _show(terminal, children, story, root, serve=not args.no_serve)
     return OK
 
 
-def _show(terminal: Terminal, serving: ChildServer | None, present: Callable[[], None]) -> None:
+@contextmanager
+def _told() -> Iterator[None]:
+    """What can go wrong with the demo, as problems of the command."""
+    try:
+        with told_of_children():
+            yield
+    except DemoDataMissing as missing:
+        raise CommandProblem(missing.message, "pip install 'arco[demo]'") from missing
+    except PipelineFailed as failed:
+        raise CommandProblem(failed.message, "arco demo tries it again, and goes on with what is there") from failed
+
+
+def _show(terminal: Terminal, children: Running, story: Story, root: Path, *, serve: bool) -> None:
     # An interrupt from the first line on is the end that the last line offers.
     try:
-        present()
-        if serving is not None:
-            terminal.say(f"\nserving {serving.url}; Ctrl-C stops it")
-            serving.wait_ended()
+        if terminal.as_json:
+            terminal.document(_document(story, children.server.url, root))
+        else:
+            _present(terminal, story)
+            terminal.say("\n" + _next_steps(children.server.url, root, story, kept=serve))
+        if serve:
+            code = root / PROJECT / CODE
+            terminal.say(f"\nserving {children.server.url}; {code} is deployed again when it changes; Ctrl-C stops it")
+            deploying = Deploying([str(code)], children.server.url, terminal, project=root / PROJECT)
+            deploying.follow(children.check)
     except KeyboardInterrupt:
-        terminal.note("\nstopping the server" if serving else "\nstopped")
+        terminal.note("\nstopping")
 
 
-def _already_ready() -> None:
-    """The server that was named with `--url` was running before us."""
-
-
-@contextmanager
-def _server(args: Namespace, root: Path) -> Iterator[tuple[str, ChildServer | None]]:
-    if args.url:
-        yield args.url, None
-        return
-    with child_server(root, args.port) as child:
-        yield child.url, child
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """A polite kill, or a closed terminal, stops the demo as Ctrl-C does: its server does not outlive it."""
-
-    def interrupt(_signal: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has fewer
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _present(terminal: Terminal, story: Story, url: str, root: Path, *, kept: bool) -> None:
-    if terminal.as_json:
-        terminal.document(_document(story, url, root))
-        return
+def _present(terminal: Terminal, story: Story) -> None:
     for answer in story.answers:
         terminal.say(f"\n{terminal.styled(answer.question.title, 'bold')}")
         terminal.say(terminal.styled(answer.question.sql, "dim"))
         took = f"{counted(answer.rows.num_rows, 'row')}, {answer.seconds * 1000:.0f} ms"
         terminal.table(shown(answer.rows), took)
-    terminal.say(
-        f"\nfirst SQL answer {story.first_answer_s:.1f} s after the start, everything {story.total_s:.1f} s; "
-        f"files in {root}"
-    )
-    terminal.say("\n" + _next_steps(url, root, kept=kept))
+    took = f"ready after {story.ready_s:.1f} s, the pipeline through after {story.pipeline_s:.1f} s"
+    terminal.say(f"\n{took}, everything after {story.total_s:.1f} s")
+    if any(run.earlier for run in story.runs):
+        terminal.say("the runs are those of an earlier demo; change the code and they are made anew")
 
 
-def _next_steps(server: str, root: Path, *, kept: bool) -> str:
+def _next_steps(server: str, root: Path, story: Story, *, kept: bool) -> str:
     url = server if kept else DEFAULT_URL  # a server that has ended answers no more; the next one is `arco serve`
     at = "" if url == DEFAULT_URL else f"export ARCO_URL={url}\n  "
-    sql = "SELECT dest, count(*) AS flights FROM nyc.raw.flights GROUP BY dest ORDER BY flights DESC LIMIT 10"
     arco, at_root = program(sys.argv[0]), shlex.quote(str(root))
-    commands = f"""\
-  {at}{arco} catalog ls nyc.raw
-  {arco} catalog show nyc.raw.flights
-  {arco} catalog history nyc.raw.flights
-  {arco} lineage nyc.marts.worst_days
-  {arco} query --data "{sql}"
-  {arco} query "SELECT name, format, location FROM system.catalog.tables"
-  curl '{url}/api/v1/catalogs/nyc/schemas/raw/tables/flights?include=columns'
-  {arco} verify --storage {at_root}"""
+    reference = story.runs[0].run_id
+    begin = [f"{arco} run clean.flights --upstream --partition month=2013-02"] if kept else []
+    commands = [
+        f"{at}{arco} runs",
+        f"{arco} runs {reference}",
+        f"{arco} logs {story.runs[1].run_id}",
+        *begin,
+        f"{arco} lineage nyc.marts.worst_days",
+        f"{arco} catalog show nyc.clean.flights",
+        f'{arco} query --data "{_DESTINATIONS}"',
+        f'{arco} query "{_SLOWEST}"',
+        f"curl '{url}/api/v1/workspaces/default/runs/{reference}'",
+        f"{arco} verify --storage {at_root}",
+        f"{arco} init {PROJECT} --example flights",
+    ]
+    listed = "".join(f"\n  {command}" for command in commands)
+    code = f"the pipeline is {root / PROJECT / CODE}"
     if kept:
-        browser = f"  {url} in a browser"
-        return f"try next, in a second terminal:\n{commands}\n{browser}"
-    return f"try next:\n  {arco} serve --storage {at_root}\nand in a second terminal:\n{commands}"
+        return f"{code}\ntry next, in a second terminal:{listed}\n  {url} in a browser"
+    return f"{code}\ntry next:\n  {arco} serve --storage {at_root}\nand in a second terminal:{listed}"
 
 
 def program(started_as: str) -> str:
@@ -135,14 +136,15 @@ def _document(story: Story, url: str, root: Path) -> dict[str, Any]:
         "ok": True,
         "url": url,
         "storage": file_url(root),
-        "tables": story.tables,
-        "written": list(story.written),
-        "lineage_edges": story.edges,
+        "project": str(root / PROJECT),
+        "assets": list(story.assets),
+        "runs": [{"name": one.part.name, "run_id": one.run_id, "earlier": one.earlier} for one in story.runs],
+        "tasks": story.tasks,
+        "remarks": list(story.remarks),
         "questions": [_answer_document(answer) for answer in story.answers],
         "timings": {
-            "server_ready_s": round(story.server_ready_s, 3),
-            "registered_s": round(story.registered_s, 3),
-            "first_sql_answer_s": round(story.first_answer_s, 3),
+            "ready_s": round(story.ready_s, 3),
+            "pipeline_s": round(story.pipeline_s, 3),
             "total_s": round(story.total_s, 3),
         },
     }

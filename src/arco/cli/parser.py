@@ -77,7 +77,6 @@ def _add_demo(commands: Any) -> None:
     )
     demo.add_argument("--no-serve", action="store_true", help="stop the server when the questions are answered")
     demo.add_argument("--port", type=_port, help="port of the server (default 8080, or any free one when taken)")
-    demo.add_argument("--url", help="use this running server, whose storage is --storage, instead of starting one")
     _storage(demo)
     _json(demo)
 

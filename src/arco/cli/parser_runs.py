@@ -9,6 +9,7 @@ Command = Callable[..., Any]
 
 _RUNS: Final = "arco.cli.runs"
 _DEPLOYING: Final = "arco.cli.deploying"
+EXAMPLES: Final = ("orders", "flights")
 STATES: Final = ("pending", "running", "cancelling", "succeeded", "failed", "cancelled")
 
 
@@ -26,11 +27,13 @@ def add_runs(commands: Any, kinds: Kinds) -> None:
     command, client, positive, port = kinds
     init = command(commands, "init", "arco.cli.init:init", "make a project that works at once", epilog=examples.INIT)
     init.add_argument("folder", nargs="?", default=".", help="where (default: here)")
+    init.add_argument("--example", choices=EXAMPLES, default="orders", help="which project (default orders)")
     init.add_argument("--json", action="store_true", help="one JSON document on standard output, for programs")
     dev = command(commands, "dev", "arco.cli.dev:dev", "server and worker for a project", epilog=examples.DEV)
     dev.add_argument("target", nargs="*", metavar="CODE", help="module, package or file with assets (assets.py)")
     dev.add_argument("--port", type=port, help="port of the api (default 8080, or any free one when taken)")
     dev.add_argument("--storage", metavar="PATH", help="where everything lies (default ./.arco)")
+    dev.add_argument("--catalog", default="lake", help="the catalog that tables are registered in (default lake)")
     deploy = command(commands, "deploy", f"{_DEPLOYING}:deploy", "deploy assets", epilog=examples.DEPLOY)
     deploy.add_argument("target", nargs="+", metavar="CODE", help="module, package or file with assets")
     plan = command(

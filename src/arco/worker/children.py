@@ -194,8 +194,13 @@ class Nursery:
             process = await asyncio.to_thread(_launched, theirs.fileno(), (mode, *targets), memory_bytes)
         ours.setblocking(False)
         # The transport reads a descriptor of its own: ours stays for sending, with other descriptors at times.
-        nursery = cls(process, ours, await asyncio.open_connection(sock=ours.dup()))
-        return nursery, await nursery._next()
+        try:
+            nursery = cls(process, ours, await asyncio.open_connection(sock=ours.dup()))
+            return nursery, await nursery._next()
+        except BaseException:
+            process.kill()  # nobody will ask it for anything, and loading may take its time
+            await asyncio.to_thread(process.wait)
+            raise
 
     async def spawn(self) -> Child:
         """A child that is ready. Raises `CodeBroken`, `NurseryGone`."""

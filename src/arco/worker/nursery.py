@@ -38,9 +38,9 @@ def main(descriptor: int, mode: str, targets: tuple[str, ...]) -> None:
     if _threads() > 1:
         words.send(control, words.Threaded())
         return
-    words.send(control, words.Loaded(tuple(code.assets) if code else ()))
     nursery = _Nursery(control, code, targets)
     try:
+        words.send(control, words.Loaded(tuple(code.assets) if code else ()))
         nursery.serve()
     except OSError:
         return  # the supervisor is gone, and takes our children with it as we end

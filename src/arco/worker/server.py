@@ -26,6 +26,7 @@ from arco.core.log import LineLog, Log, standard_output
 from arco.core.secret_set import SecretSet
 from arco.dispatch.envelope import ENVELOPE_BYTES_MAX, SECRET_HEADER
 from arco.worker.attempt import Bench
+from arco.worker.children import CodeBroken
 from arco.worker.desk import Desk, Gatekeeping
 from arco.worker.pool import Pool, PoolSettings
 from arco.worker.registry import Registry
@@ -82,11 +83,12 @@ class _Worker:
         await runner.setup()
         try:
             seen = await asyncio.to_thread(_fingerprint, self._hand.targets) if self._hand.watch else None
-            await self._pool.start()
+            self._listen_to_signals()
+            if not await self._pool_started():
+                return
             # Only now: a dispatch that comes earlier would be lost with code that cannot be loaded.
             site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1_024)
             await site.start()
-            self._listen_to_signals()
             self._tell(runner)
             if seen is not None:
                 self._begin(self._watch(seen))
@@ -101,6 +103,30 @@ class _Worker:
             await self._callbacks.close()
             await self._registry.close()
         self._log.info("worker_stopped")
+
+    async def _pool_started(self) -> bool:
+        """Load the code; False when told to stop meanwhile."""
+        loop = asyncio.get_running_loop()
+        starting, stopping = loop.create_task(self._start_pool()), loop.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                return False
+            starting.result()
+            return True
+        finally:
+            starting.cancel()
+            stopping.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
+
+    async def _start_pool(self) -> None:
+        """Load the code. One that is watched may be broken at first: tasks fail with the reason until it is mended."""
+        try:
+            await self._pool.start()
+        except CodeBroken:
+            if not self._hand.watch:
+                raise
+            await self._pool.reload()
 
     def _new_desk(self) -> Desk:
         settings = self._settings
@@ -182,7 +208,7 @@ def _fingerprint(targets: Sequence[str]) -> _Files:
     found = set()
     for folder in folders:
         for file in folder.rglob("*.py"):
-            if any(part.startswith(".") or part in _UNWATCHED for part in file.parts):
+            if any(part.startswith(".") or part in _UNWATCHED for part in file.relative_to(folder).parts):
                 continue
             with contextlib.suppress(OSError):
                 facts = file.stat()

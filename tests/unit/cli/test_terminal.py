@@ -78,3 +78,21 @@ def test_a_stream_that_cannot_encode_a_character_gets_a_replacement():
     terminal = a_terminal(out=io.TextIOWrapper(raw, encoding="ascii"))
     terminal.say("東")
     assert raw.getvalue() == b"?\n"
+
+
+def test_what_is_noted_during_a_step_has_a_line_of_its_own_above_the_progress(monkeypatch):
+    monkeypatch.setattr("arco.cli.terminal.QUIET_S", 0.0)
+    monkeypatch.setattr("arco.cli.terminal._FRAME_S", 0.001)
+    screen = Screen()
+    terminal = a_terminal(err=screen)
+    with terminal.step("running"):
+        while "running" not in screen.getvalue():
+            pass
+        terminal.note("one failed")
+        told = len(screen.getvalue())
+        while len(screen.getvalue()) == told:
+            pass
+    before, _, after = screen.getvalue().partition("one failed\n")
+    assert before.endswith("\r\x1b[2K")
+    assert "running" in before and "running" in after
+    assert screen.getvalue().endswith("\r\x1b[2K")

@@ -1,9 +1,9 @@
-from arco.demo.server import child_environment
+from arco.demo.site import server_environment
 
 
 def test_the_child_inherits_no_setting_of_arco(tmp_path):
     environ = {"PATH": "/bin", "PORT": "1", "ARCO_JWT_SECRET": "s", "ARCO_STORAGE_BUCKET": "gs://mine"}
-    child = child_environment(environ, tmp_path, 9000)
+    child = server_environment(environ, tmp_path, 9000)
     assert child == {
         "PATH": "/bin",
         "ARCO_STORAGE_BUCKET": f"file://{tmp_path}",

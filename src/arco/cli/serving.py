@@ -1,0 +1,92 @@
+"""What commands that serve share: failures of their children in words, and a project deployed as its files change."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from arco.cli.failures import OK, CommandProblem
+from arco.cli.render import counted, cut
+from arco.cli.terminal import Terminal
+from arco.demo.processes import ChildFailed, PortTaken
+
+_LOOK_S: Final = 0.5
+_LINES_TOLD: Final = 12
+_NAMES_WIDTH: Final = 90
+_SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
+
+
+@contextmanager
+def told_of_children() -> Iterator[None]:
+    """A child that cannot be started, or that ended, as a problem of the command."""
+    try:
+        yield
+    except PortTaken as taken:
+        raise CommandProblem(taken.message, "name another with --port, or leave --port out for any free one") from taken
+    except ChildFailed as failed:
+        raise CommandProblem(failed.message, f"its log is {failed.details['log']}; then: arco doctor") from failed
+
+
+class Deploying:
+    """Deploys a project to a server, now and whenever a file of it is another one; says so.
+
+    In a process of its own each time: code that is loaded once cannot be loaded anew. `project` is the folder that
+    keeps the ids of assets.
+    """
+
+    def __init__(self, code: Sequence[str], url: str, terminal: Terminal, *, project: Path | None = None) -> None:
+        self._code = code
+        self._url = url
+        self._terminal = terminal
+        self._project = project or Path()
+        self._seen = _files(code)
+        self.next = "arco run NAMESPACE.ASSET --upstream"
+        """A command that runs something of what was deployed last."""
+
+    def deploy(self) -> None:
+        """Deploy what the code says; what is wrong with it is shown, and nothing else changes."""
+        done = subprocess.run(
+            [sys.executable, "-m", "arco", "deploy", *self._code, "--url", self._url, "--json"],
+            cwd=self._project,
+            env=os.environ | {"ARCO_TENANT": "", "ARCO_WORKSPACE": "", "ARCO_TOKEN": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == OK:
+            told: dict[str, Any] = json.loads(done.stdout)
+            self.next = told["next"]
+            names = cut(", ".join(told["assets"]), _NAMES_WIDTH)
+            self._terminal.say(f"deployed {counted(told['assetCount'], 'asset')}: {names}")
+        for line in done.stderr.strip().splitlines()[-_LINES_TOLD:] if done.returncode != OK else ():
+            self._terminal.note(line)
+
+    def follow(self, check: Callable[[], None]) -> None:
+        """Deploy again and again until interrupted; `check` is called in between."""
+        while True:
+            time.sleep(_LOOK_S)  # noqa: TID251  # a command in the real world
+            check()
+            found = _files(self._code)
+            if found != self._seen:
+                self._seen = found
+                self.deploy()
+
+
+def _files(code: Sequence[str]) -> frozenset[tuple[str, int, int]]:
+    """The Python files of the project with their times and sizes."""
+    folders = {Path(target) if Path(target).is_dir() else Path(target).parent for target in code}
+    found = set()
+    for folder in folders:
+        for file in folder.rglob("*.py"):
+            if any(part in _SKIPPED or part.startswith(".") for part in file.relative_to(folder).parts):
+                continue
+            with contextlib.suppress(OSError):
+                facts = file.stat()
+                found.add((str(file), facts.st_mtime_ns, facts.st_size))
+    return frozenset(found)
