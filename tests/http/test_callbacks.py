@@ -49,7 +49,7 @@ async def test_62_an_attempt_that_failed_does_not_start_again(attempt: Attempt, 
     assert (task["state"], task["errorMessage"]) == ("PENDING", "boom")
 
 
-async def test_a09_a_superseded_attempt_is_told_so_and_changes_nothing(
+async def test_a11_a_superseded_attempt_is_told_so_and_changes_nothing(
     attempt: Attempt, world: World, api: httpx.AsyncClient
 ) -> None:
     await attempt.told("started")

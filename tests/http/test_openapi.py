@@ -131,7 +131,9 @@ async def a_run(world: World, api: httpx.AsyncClient) -> None:
     run = await trigger(api, "raw.events")
     worker = Attempt(world, api, run, "raw.events")
     assert await worker.dispatch() == "accepted"
-    await worker.told("started")
+    mine = {"attempt": 1, "attemptId": worker.attempt_id, "workerId": "worker-7"}
+    begun = {"taskId": worker.task_id, "callback": "started", "token": worker.token, "body": mine}
+    assert (await api.post("/tasks/callbacks", json={"callbacks": [begun]})).status_code == 200
     await worker.told("heartbeat", progressPct=5, message="reading")
     await worker.told("logs", piece=1, writer="w", parts=[{"stream": "stdout", "text": "hello"}])
     await worker.told("completed", outcome="SUCCEEDED", output={"rowCount": 1}, metrics={"cpuTimeMs": 3})

@@ -90,7 +90,7 @@ class Callbacks:
         self._timeout_s = timeout_s
         self._session: Any = None
 
-    async def report(self, task: Task, what: str, body: Mapping[str, Any]) -> Answer:
+    async def report(self, task: Task, what: str, body: Mapping[str, Any] | msgspec.Raw) -> Answer:
         """Report `started`, `heartbeat` or `completed`. Raises `NoAnswer`."""
         path = f"/api/v1/tasks/{quote(task.task_id, safe='')}/{what}"
         return await self._post(path, {"authorization": f"Bearer {task.token}"}, body)
@@ -107,6 +107,13 @@ class Callbacks:
             await self._session.close()
 
     async def _post(self, path: str, headers: Mapping[str, str], body: Any) -> Answer:
+        answer, _ = await self._exchange(path, headers, body, bytes_max=_BODY_BYTES_MAX)
+        return answer
+
+    async def _exchange(
+        self, path: str, headers: Mapping[str, str], body: Any, *, bytes_max: int
+    ) -> tuple[Answer, bytes]:
+        """The api's answer, and the text of its body. Raises `NoAnswer`."""
         import aiohttp  # noqa: PLC0415  # only who reports needs the client
 
         if self._session is None:
@@ -123,10 +130,19 @@ class Callbacks:
             async with self._session.post(
                 self._caller.base_url + path, data=msgspec.json.encode(body), headers=sent, allow_redirects=False
             ) as response:
-                text = await response.content.read(_BODY_BYTES_MAX)
-                return Answer(response.status, _object(text), _seconds(response.headers.get("retry-after", "")))
+                text = await _read(response.content, bytes_max)
+                wait_s = _seconds(response.headers.get("retry-after", ""))
+                return Answer(response.status, _object(text), wait_s), text
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise NoAnswer(type(error).__name__) from None
+
+
+async def _read(content: Any, bytes_max: int) -> bytes:
+    """The body, or its beginning: one read gives what has arrived, which may be less."""
+    found = b""
+    while len(found) < bytes_max and (piece := await content.read(bytes_max - len(found))):
+        found += piece
+    return found
 
 
 def _object(text: bytes) -> dict[str, Any]:

@@ -77,6 +77,9 @@ DELTA_BYTES_MAX: Final = 3 * DELTA_BYTES_MERGE
 RESIDUE_ROWS_MAX: Final = 60_000
 """Scattered changes of a table that wait, in memory and in one delta, until rewriting its segments is worth it."""
 
+CALLBACKS_PER_REQUEST_MAX: Final = 200
+"""Callbacks in one request: a worker has tens of slots, and each callback costs the verification of a token."""
+
 BATCH_UNITS_MAX: Final = 1_024
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 """One commit: bounded so that its callers' latency is."""

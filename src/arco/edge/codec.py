@@ -47,13 +47,18 @@ async def decode(request: Request, type_: type[T]) -> T:
 
     Raises `UnsupportedMediaType`, `BodyTooLarge`, `MalformedBody`, `UnprocessableBody`.
     """
-    _check_content_type(request)
+    check_content_type(request)
     return decode_bytes(await request.body(), type_)
 
 
 def decode_bytes(body: bytes, type_: type[T]) -> T:
     """`body` as a `type_`. Raises `MalformedBody`, `UnprocessableBody`."""
     check_json(body)
+    return decode_sound(body, type_)
+
+
+def decode_sound(body: bytes, type_: type[T]) -> T:
+    """JSON that was checked, as a `type_`. Raises `MalformedBody`, `UnprocessableBody`."""
     decoder: msgspec.json.Decoder[T] = _decoder(type_)
     try:
         return decoder.decode(body)
@@ -164,7 +169,8 @@ def _kinds(union: str) -> str:
     return " or ".join(_KINDS.get(kind, kind) for kind in union.split(" | "))
 
 
-def _check_content_type(request: Request) -> None:
+def check_content_type(request: Request) -> None:
+    """Raises `UnsupportedMediaType` unless the request says that its body is plain JSON."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != _JSON and not (given.startswith("application/") and given.endswith("+json")):
         raise UnsupportedMediaType("Content-Type must be application/json")

@@ -24,6 +24,9 @@ CONTEXT_KEY = "arco.context"
 REQUEST_ID_KEY = "arco.request_id"
 """Where the request id is kept in the ASGI scope of a request."""
 
+FAILURES_KEY = "arco.failures"
+"""Where what failed within a request that is answered all the same is kept, for the log."""
+
 RATE_KEY = "arco.rate"
 """Where the headers that tell of the rate limit are kept in the ASGI scope of a request."""
 
@@ -90,6 +93,11 @@ def context_of(request: HTTPConnection) -> RequestContext:
     if context is None:
         raise Unauthenticated("MISSING_AUTH", "Authorization header required")
     return cast(RequestContext, context)
+
+
+def note_failure(request: HTTPConnection, fact: BaseException) -> None:
+    """Have it told in log and metrics, as if it had been the answer, that a part of a request failed."""
+    request.scope.setdefault(FAILURES_KEY, []).append(fact)
 
 
 def services_of(request: HTTPConnection) -> ApiServices:

@@ -16,12 +16,12 @@ from arco.core.entropy import Ids
 from arco.core.log import Log
 from arco.edge.access import UNMATCHED, AccessMetrics
 from arco.edge.addresses import ClientAddresses, client_of
-from arco.edge.context import RATE_KEY, REQUEST_ID_KEY
+from arco.edge.context import FAILURES_KEY, RATE_KEY, REQUEST_ID_KEY
 from arco.edge.cors import CorsRules, HeaderList, is_preflight, origin_of
 from arco.edge.endpoint import TEMPLATE_KEY
 from arco.edge.hygiene import accepted_request_id
 from arco.edge.lifecycle import Lifecycle
-from arco.edge.problems import RATE_LIMITED, problem
+from arco.edge.problems import RATE_LIMITED, Problem, problem
 
 _SERVER_ERROR: Final = 500
 _UNAVAILABLE: Final = 503
@@ -154,6 +154,8 @@ class _Visit:
         except Exception as fact:  # noqa: BLE001  # the one place where every failure becomes an answer
             await self.answer(fact)
         finally:
+            for failure in self.scope.get(FAILURES_KEY, ()):
+                self.recorded(failure)
             self.door.end(self.scope, self.status or _CLIENT_GONE, loop.time() - begun)
 
     async def send(self, message: Message) -> None:
@@ -164,8 +166,8 @@ class _Visit:
             message = {**message, "headers": [*message["headers"], *extra]}
         await self.send_out(message)
 
-    async def answer(self, fact: Exception) -> None:
-        """Tell the caller about `fact`. Re-raises it when an answer has begun: the connection must break."""
+    def recorded(self, fact: BaseException) -> Problem:
+        """What a caller is told about `fact`, which log and metrics have heard of."""
         told = problem(fact, self.request_id)
         if told.status == _SERVER_ERROR:
             self.door.record_failure(self.scope, fact)
@@ -173,6 +175,11 @@ class _Visit:
             self.door.record_rejection(self.scope, told.view.code)
             if told.status == _UNAVAILABLE and told.view.message != str(fact):
                 self.door.record_trouble(self.scope, fact)
+        return told
+
+    async def answer(self, fact: Exception) -> None:
+        """Tell the caller about `fact`. Re-raises it when an answer has begun: the connection must break."""
+        told = self.recorded(fact)
         if self.started:
             raise fact
         body = _ENCODER.encode(told.view)

@@ -19,7 +19,8 @@ import msgspec
 from aiohttp import web
 
 import arco
-from arco.clients.callbacks import Callbacks, Caller
+from arco.clients.callback_batches import GatheredCallbacks
+from arco.clients.callbacks import Caller
 from arco.config.worker import WorkerSettings
 from arco.core.clock import SystemClock
 from arco.core.log import LineLog, Log, standard_output
@@ -67,7 +68,7 @@ class _Worker:
         text = settings.log_format == "text"
         self._log: Log = LineLog(standard_output, self._clock, level=settings.log_level, text=text)
         self._pool = Pool(_pool_settings(settings, hand.targets), clock=self._clock, log=self._log)
-        self._callbacks = Callbacks(_caller(settings))
+        self._callbacks = GatheredCallbacks(_caller(settings), self._clock)
         self._registry = Registry(settings)
         self._desk = self._new_desk()
         self._stopping = asyncio.Event()

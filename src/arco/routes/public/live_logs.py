@@ -20,7 +20,7 @@ from arco.domains.orchestration.logs import LogPart, LogPiece, LogPlace, encoded
 from arco.edge.codec import decode, reply
 from arco.edge.context import services_of
 from arco.edge.endpoint import Endpoint
-from arco.routes.public.callbacks import CallbackProblemView
+from arco.routes.public.callback_views import CallbackProblemView
 from arco.storage.create_only import Created, Taken, Undecided
 
 TAKEN: Final = "piece_taken"
