@@ -138,6 +138,7 @@ async def test_a_table_id_that_is_no_uuid_is_400(api):
 
 
 async def test_a_payload_that_no_reader_could_read_is_not_staged(world, api, orders):
+    await world.quiet()  # the pointers of what made the table follow by themselves
     world.store.forget()
     answer = await api.post(f"{orders.path}/commits/stage", json={"payload": payload(add(), add("../../x"))})
     assert problem(answer)[:2] == (400, "BAD_REQUEST")
