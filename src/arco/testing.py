@@ -12,6 +12,8 @@ by the same code; only the tables stay in memory.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import pyarrow as pa
+
 from arco.core.clock import Clock, SystemClock
 from arco.core.errors import ArcoError, InvalidInput
 from arco.sdk.assets import Asset
@@ -58,8 +60,6 @@ class RunResult:
 
     def table(self, asset: Any) -> Any:
         """The table of an asset after the run, all its partitions in one, as `pyarrow.Table`. Raises `KeyError`."""
-        import pyarrow as pa  # noqa: PLC0415  # only who looks at tables needs it
-
         return pa.concat_tables(self._io.tables[key_of(asset)].values(), promote_options="permissive")
 
     def output(self, asset: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Client:
         workspace: str | None = None,
         timeout_s: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,  # noqa: TID251  # a synchronous client of the real world
-        steady_s: Callable[[], float] = time.monotonic,  # noqa: TID251  # as above
+        steady_s: Callable[[], float] = time.monotonic,  # noqa: TID251  # a synchronous client of the real world
     ) -> None:
         target = target_from(os.environ, url=url, token=token, tenant=tenant, workspace=workspace)
         self._api = ApiClient(target, timeout_s=timeout_s)

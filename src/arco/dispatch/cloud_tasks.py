@@ -106,7 +106,7 @@ class CloudTasksQueue:
     async def apply_retry_config(self) -> Refused | None:
         """Give the queue the contract's retry settings: 5 attempts, 10 to 300 s apart, for an hour."""
         from google.cloud import tasks_v2  # noqa: PLC0415  # 0.35 s to import
-        from google.protobuf import field_mask_pb2  # noqa: PLC0415  # as above
+        from google.protobuf import field_mask_pb2  # noqa: PLC0415  # 0.35 s to import
 
         parent = self._queue_path(self._settings.queue)
         retry = tasks_v2.RetryConfig(
@@ -142,7 +142,7 @@ class CloudTasksQueue:
 
     async def _connect(self) -> Any:
         from google.cloud import tasks_v2  # noqa: PLC0415  # 0.35 s to import
-        from google.cloud.tasks_v2.services.cloud_tasks import transports  # noqa: PLC0415  # as above
+        from google.cloud.tasks_v2.services.cloud_tasks import transports  # noqa: PLC0415  # 0.35 s to import
 
         if self._settings.endpoint is not None:
             import grpc  # noqa: PLC0415  # only for emulators

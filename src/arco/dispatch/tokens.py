@@ -206,7 +206,7 @@ def key_id(secret: str) -> str:
 def _kid_of(token: str) -> str | None:
     """The `kid` of a well-formed token of our one algorithm. Raises `InvalidTaskToken`."""
     from joserfc import jws  # noqa: PLC0415  # joserfc and cryptography take 80 ms to import
-    from joserfc.errors import JoseError  # noqa: PLC0415  # as above
+    from joserfc.errors import JoseError  # noqa: PLC0415  # joserfc and cryptography take 80 ms to import
 
     if len(token) > _TOKEN_CHARS_MAX or token.count(".") != _PARTS - 1:
         raise InvalidTaskToken(BAD_FORMAT)
@@ -222,7 +222,7 @@ def _kid_of(token: str) -> str | None:
 
 def _payload(token: str, secret: str) -> bytes | None:
     from joserfc import jws  # noqa: PLC0415  # joserfc and cryptography take 80 ms to import
-    from joserfc.errors import JoseError  # noqa: PLC0415  # as above
+    from joserfc.errors import JoseError  # noqa: PLC0415  # joserfc and cryptography take 80 ms to import
 
     try:
         return jws.deserialize_compact(token, _key(secret), algorithms=[_ALGORITHM]).payload or b""

@@ -5,6 +5,9 @@ from datetime import date, datetime
 from typing import Any, Final
 from urllib.parse import unquote
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from arco.core.partitions import Value
 from arco.sdk.errors import TaskFailed
 from arco.sdk.io.parts import Fitted
@@ -31,8 +34,6 @@ def delta_table(place: Place, *, options: dict[str, str]) -> Any:
 
 def known_schema(table: Any) -> Any:
     """The columns of a table, as `pyarrow.Schema`."""
-    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
     return pa.schema(table.schema().to_arrow())
 
 
@@ -43,7 +44,6 @@ def write_delta(
 
     Returns the commit's version, and the table as it is then.
     """
-    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
     from deltalake import CommitProperties, WriterProperties, write_deltalake  # noqa: PLC0415  # slow to import
 
     asset = writing.asset
@@ -109,8 +109,6 @@ def predicate_of(dimensions: Sequence[Dimension], partition: Partition, schema: 
 
 
 def _predicate(dimension: Dimension, value: Value, kind: Any) -> str:
-    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
     column = '"' + dimension.column.replace('"', '""') + '"'
     if dimension.kind == "time" and pa.types.is_temporal(kind):
         begin, end = (_literal(one, kind) for one in period_of(dimension, value))
@@ -124,8 +122,6 @@ def _predicate(dimension: Dimension, value: Value, kind: Any) -> str:
 
 def _filter(dimensions: Sequence[Dimension], chosen: Sequence[Partition], schema: Any) -> Any:
     """The parts as an expression over columns."""
-    import pyarrow.compute as pc  # noqa: PLC0415  # only a task that reads a table needs it
-
     found = None
     for partition in chosen:
         one = None
@@ -137,9 +133,6 @@ def _filter(dimensions: Sequence[Dimension], chosen: Sequence[Partition], schema
 
 
 def _test(dimension: Dimension, value: Value, kind: Any) -> Any:
-    import pyarrow as pa  # noqa: PLC0415  # only a task that reads a table needs it
-    import pyarrow.compute as pc  # noqa: PLC0415  # only a task that reads a table needs it
-
     column = pc.field(dimension.column)
     if dimension.kind == "time" and pa.types.is_temporal(kind):
         begin, end = (_scalar(one, kind) for one in period_of(dimension, value))
@@ -160,24 +153,18 @@ def _texts(dimension: Dimension, value: Value) -> list[str]:
 
 
 def _literal(moment: datetime, kind: Any) -> str:
-    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
     if pa.types.is_date(kind):
         return moment.date().isoformat()
     return moment.strftime("%Y-%m-%dT%H:%M:%S") + ("Z" if kind.tz else "")
 
 
 def _scalar(moment: datetime, kind: Any) -> Any:
-    import pyarrow as pa  # noqa: PLC0415  # only a task that reads a table needs it
-
     if pa.types.is_date(kind):
         return pa.scalar(moment.date(), kind)
     return pa.scalar(moment if kind.tz else moment.replace(tzinfo=None), kind)
 
 
 def _check_types(schema: Any) -> None:
-    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
     for field in schema:
         if pa.types.is_duration(field.type) or pa.types.is_time(field.type) or pa.types.is_interval(field.type):
             raise TaskFailed(f"column {field.name} is {field.type}, which Delta has no type for", retryable=False)
@@ -197,8 +184,6 @@ def _cut(writing: Writing, fit: Fitted) -> list[str]:
 
 
 def _is_date(fit: Fitted, column: str) -> bool:
-    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
     return bool(pa.types.is_date32(fit.schema.field(column).type))
 
 

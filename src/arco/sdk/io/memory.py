@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.dataset as ds
+
 from arco.sdk.errors import ConfigurationFailed
 from arco.sdk.io.extent import extent_of
 from arco.sdk.io.parts import fitted
@@ -30,9 +33,6 @@ class MemoryIo:
         return self.tables.get(key, {}).get(partition)
 
     def read(self, reading: Reading) -> Loaded:
-        import pyarrow as pa  # noqa: PLC0415  # only a task that reads a table needs it
-        import pyarrow.dataset as ds  # noqa: PLC0415  # only a task that reads a table needs it
-
         key = reading.asset.key
         parts: Mapping[Partition, Any] = self.tables.get(key, {})
         whole = not reading.asset.partitions or NO_PARTITION in parts
@@ -71,8 +71,6 @@ class MemoryIo:
         return staged_of(made)
 
     def publish(self, writing: Writing, staged: Staged) -> OutputFacts:
-        import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
         fit = fitted(writing, staged.schema)
         fit.checked(staged)
         table = pa.Table.from_batches([fit.batch(one) for one in staged.batches()], schema=fit.schema)

@@ -6,6 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
 from arco.sdk.errors import ConfigurationFailed
 from arco.sdk.io.parts import Fitted
 from arco.sdk.io.places import Place
@@ -19,8 +23,6 @@ _LOOKS_AT_ONCE: Final = 16
 
 def write_parquet(place: Place, writing: Writing, staged: Staged, *, fit: Fitted, version: str) -> tuple[str, int]:
     """Make a result the file of its part. Returns its path and its bytes."""
-    import pyarrow.parquet as pq  # noqa: PLC0415  # only a task that made a table needs it
-
     path = place.data_path(writing.partition)
     schema = fit.schema.with_metadata({VERSION_KEY: version.encode()})
     with tempfile.TemporaryDirectory(prefix="arco-parquet-") as folder:
@@ -34,8 +36,6 @@ def write_parquet(place: Place, writing: Writing, staged: Staged, *, fit: Fitted
 
 def known_columns(place: Place, partition: Partition) -> Any:
     """The columns of the file that a publication would replace, as `pyarrow.Schema`; None when there is none."""
-    import pyarrow.parquet as pq  # noqa: PLC0415  # only a task that made a table needs it
-
     try:
         schema = pq.read_schema(place.data_path(partition), filesystem=None if place.local else place.files)
     except FileNotFoundError:
@@ -45,9 +45,6 @@ def known_columns(place: Place, partition: Partition) -> Any:
 
 def parquet_source(place: Place, partitions: Sequence[Partition]) -> Source:
     """The files of these parts as one relation. Raises `ConfigurationFailed` when one is gone."""
-    import pyarrow as pa  # noqa: PLC0415  # only a task that reads a table needs it
-    import pyarrow.dataset as ds  # noqa: PLC0415  # only a task that reads a table needs it
-
     paths = [place.data_path(one) for one in partitions]
     # A year of days in a bucket is hundreds of small reads: one after the other they would take longer than the task.
     with ThreadPoolExecutor(min(_LOOKS_AT_ONCE, len(paths))) as pool:
@@ -75,8 +72,6 @@ class _Seen(NamedTuple):
 
 
 def _looked_at(place: Place, path: str) -> _Seen:
-    import pyarrow.parquet as pq  # noqa: PLC0415  # only a task that reads a table needs it
-
     try:
         schema = pq.read_schema(path, filesystem=None if place.local else place.files)
         size = place.size(path)

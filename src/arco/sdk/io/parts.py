@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from arco.core.errors import InvalidInput
 from arco.core.partitions import Value
@@ -34,8 +36,6 @@ class Fitted(msgspec.Struct, frozen=True):
 
     def batch(self, batch: Any) -> Any:
         """A batch with all columns, in the types of the table. Raises `TaskFailed` for a value that has none there."""
-        import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
         kept = [name for name in batch.schema.names if name in self.schema.names]
         columns = [_cast(batch.column(name), self.schema.field(name)) for name in kept]
         for name, value in self.added.items():
@@ -44,30 +44,21 @@ class Fitted(msgspec.Struct, frozen=True):
 
     def without_nulls(self) -> "Fitted":
         """The same without columns that have no value and therefore no type: whoever has one adds the column."""
-        import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
         fields = [field for field in self.schema if not pa.types.is_null(field.type)]
         return msgspec.structs.replace(self, schema=pa.schema(fields))
 
     def with_texts_for_nulls(self) -> "Fitted":
         """The same with texts where a column has no value and therefore no type."""
-        import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
         fields = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in self.schema]
         return msgspec.structs.replace(self, schema=pa.schema(fields))
 
     def conformed(self, table: Any) -> "Fitted":
         """The same in the types that the table has for the columns it knows."""
-        import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
         known = {field.name: field.type for field in table}
         fields = [field.with_type(known.get(field.name, field.type)) for field in self.schema]
         return msgspec.structs.replace(self, schema=pa.schema(fields))
 
     def _check(self, dimension: Dimension, values: Any) -> None:
-        import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-        import pyarrow.compute as pc  # noqa: PLC0415  # only a task that made a table needs it
-
         wanted = self.writing.partition[dimension.name]
         extremes = pa.types.is_temporal(values.type) and not values.null_count and len(values)
         seen = pc.min_max(values).as_py().values() if extremes else pc.unique(values).to_pylist()
@@ -82,8 +73,6 @@ class Fitted(msgspec.Struct, frozen=True):
 
 def fitted(writing: Writing, schema: Any) -> Fitted:
     """How results of this schema become the partition that is written."""
-    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
     present = tuple(one for one in writing.asset.partitions if one.column in schema.names)
     absent = [one for one in writing.asset.partitions if one.column not in schema.names]
     added = {one.column: writing.partition[one.name] for one in absent}
@@ -92,8 +81,6 @@ def fitted(writing: Writing, schema: Any) -> Fitted:
 
 
 def _cast(values: Any, field: Any) -> Any:
-    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
     if values.type == field.type:
         return values
     try:
@@ -125,8 +112,6 @@ def _moment(value: date) -> datetime:
 
 
 def _type(value: Value) -> Any:
-    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
     if isinstance(value, datetime):
         return pa.timestamp("us", tz="UTC")
     return pa.date32() if isinstance(value, date) else pa.string()

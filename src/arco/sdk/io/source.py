@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 
 from arco.sdk.errors import ConfigurationFailed
 from arco.sdk.forms import Form
@@ -86,8 +87,6 @@ class Handing:
         return paths[0] if len(paths) == 1 else self._copied(source, columns)
 
     def _copied(self, source: Source, columns: Sequence[str] | None) -> Path:
-        import pyarrow.parquet as pq  # noqa: PLC0415  # only a task that reads a table needs it
-
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="arco-inputs-", dir=self._scratch)
         self._made += 1

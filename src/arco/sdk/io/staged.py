@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 
 class StagedTable:
     """A result in memory."""
@@ -38,8 +40,6 @@ class StagedFile:
     """A result that came in pieces: a Parquet file of this machine, gone when it is closed."""
 
     def __init__(self, reader: Any) -> None:
-        import pyarrow.parquet as pq  # noqa: PLC0415  # only a task that made a table needs it
-
         self._folder = tempfile.TemporaryDirectory(prefix="arco-staged-")
         path = Path(self._folder.name) / "rows.parquet"
         try:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from arco.core.clock import Clock, SystemClock
 from arco.core.errors import InvalidInput
 from arco.core.instant import stored_text
@@ -192,8 +194,6 @@ def _empty(place: Place, writing: Writing, table: Any) -> Staged:
 
 
 def _no_columns() -> Any:
-    import pyarrow as pa  # noqa: PLC0415  # only a task that made a table needs it
-
     return pa.schema([])
 
 
