@@ -9,13 +9,14 @@ import pytest
 
 from arco.dispatch.envelope import WorkerDispatchEnvelope, read_envelope
 from arco.dispatch.memory import FULL, UNKNOWN_LOST, UNKNOWN_TAKEN, MemoryQueue
-from arco.dispatch.port import QueuedTask
+from arco.dispatch.port import Answer, QueuedTask, Refused
 from arco.domains.orchestration.rows import LINEAGE_DUE, OUTBOX, OutboxRow
+from arco.loops import dispatching
 from arco.loops.dispatching import DispatchReport
 from arco.loops.sweeping import SweepReport
 
 from .flow import Attempt, a_manifest, an_asset, deploy, shown, states, trigger
-from .world import World, a_world, foreground
+from .world import SCOPE, World, a_world, foreground
 
 ENVIRON = {"ARCO_FLOW_QUEUE_ADAPTER": "memory", "ARCO_FLOW_CALLBACK_BASE_URL": "http://api.test"}
 BOOM = {"category": "USER_CODE", "message": "boom"}
@@ -225,6 +226,95 @@ async def test_an_attempt_nobody_begins_is_delivered_anew_under_a_name_the_queue
     assert (second.dispatch_id, second.attempt_id) == (first.dispatch_id, first.attempt_id)
     assert (await flow.run("sweeper"))["repairs_created"] == 0  # and now it has its time again
     await flow.worker(second).told("started")
+
+
+async def test_a_delivery_of_which_nobody_knows_is_asked_for_again_under_its_name(flow: Flow) -> None:
+    await deploy(flow.api)
+    await trigger(flow.api, "raw.events")
+    await flow.run()
+    await flow.delivered()
+    flow.world.clock.ahead_ms += 601_000
+    flow.queue.fail_next(UNKNOWN_TAKEN)
+    assert (await flow.run("sweeper", status=500))["redispatch_failed"] == 1
+    done = await flow.run("sweeper")
+    assert (done["redispatch_deduplicated"], done["redispatch_enqueued"], done["errors"]) == (1, 0, [])
+    assert len(await flow.delivered()) == 1
+    # Nobody has begun it this time either: the next delivery has another name, or the queue would swallow it.
+    flow.world.clock.ahead_ms += 601_000
+    assert (await flow.run("sweeper"))["redispatch_enqueued"] == 1
+    assert len(await flow.delivered()) == 1
+
+
+async def test_a_retry_without_a_slot_waits_for_one_and_writes_nothing(flow: Flow) -> None:
+    """A refused request would be a commit, the commit news, and the news another round: it must not be made."""
+    heavy = {"execution": {"concurrencyKey": "db"}}
+    await deploy(flow.api, a_manifest(an_asset("n.heavy", **heavy), an_asset("n.light")))
+    run = await trigger(flow.api, "n.heavy", "n.light")
+    for task in ("n.heavy", "n.light"):
+        await Attempt(flow.world, flow.api, run, task).through("FAILED", error=BOOM)
+    limit = "/workspaces/default/orchestration/limits/db"
+    assert (await flow.api.put(limit, json={"slots": 0})).status_code == 200
+    flow.world.clock.ahead_ms += 31_000
+    assert (await flow.run("sweeper"))["redispatch_enqueued"] == 1
+    flow.world.store.forget()
+    for _ in range(3):
+        assert (await flow.run("sweeper"))["repairs_created"] == 0
+    assert [one.key for one in flow.world.store.operations if one.name == "create"] == []
+    assert (await flow.api.put(limit, json={"slots": 1})).status_code == 200
+    assert (await flow.run("sweeper"))["redispatch_enqueued"] == 1
+    assert {envelope.task_key for envelope in await flow.delivered()} == {"n.light", "n.heavy"}
+
+
+async def test_retries_that_have_no_slot_do_not_keep_others_waiting(flow: Flow) -> None:
+    heavy = {"execution": {"concurrencyKey": "db"}}
+    names = [f"n.t{number}" for number in range(6)]
+    await deploy(flow.api, a_manifest(*(an_asset(name, **heavy) for name in names), an_asset("n.zz")))
+    assert (await flow.api.put("/workspaces/default/orchestration/limits/db", json={"slots": 9})).status_code == 200
+    run = await trigger(flow.api, *names, "n.zz")
+    for task in (*names, "n.zz"):
+        await Attempt(flow.world, flow.api, run, task).through("FAILED", error=BOOM)
+    assert (await flow.api.put("/workspaces/default/orchestration/limits/db", json={"slots": 0})).status_code == 200
+    flow.world.clock.ahead_ms += 31_000
+    sweeper = flow.world.roles["sweeper"].app.state.services.run.__self__
+    sweeper._batch = 2
+    sent = [(await flow.run("sweeper"))["redispatch_enqueued"] for _ in range(8)]
+    assert sum(sent) == 1
+    assert [envelope.task_key for envelope in await flow.delivered()] == ["n.zz"]
+
+
+async def test_what_no_queue_takes_does_not_keep_others_from_being_sent(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = flow.queue.enqueue
+
+    async def picky(task: QueuedTask) -> Answer:
+        return Refused("no such queue") if task.worker_queue == "typo" else await take(task)
+
+    monkeypatch.setattr(flow.queue, "enqueue", picky)
+    monkeypatch.setattr(dispatching, "BATCH_MAX", 2)
+    wrong = {"execution": {"queue": "typo", "priority": 5}}
+    await deploy(flow.api, a_manifest(*(an_asset(f"n.t{number}", **wrong) for number in range(5)), an_asset("n.zz")))
+    await trigger(flow.api, *(f"n.t{number}" for number in range(5)), "n.zz")
+    for _ in range(4):
+        done = await flow.run(status=500)
+        assert {one["message"] for one in done["errors"]} == {"no such queue"}
+    assert [envelope.task_key for envelope in await flow.delivered()] == ["n.zz"]
+    assert len((await flow.run(status=500))["errors"]) == 2  # and those are tried again, from the first
+
+
+async def test_a_queue_that_takes_nothing_is_asked_later_and_later_and_soon_again_once_it_does(flow: Flow) -> None:
+    await deploy(flow.api)
+    await trigger(flow.api, "raw.events")
+    dispatcher = flow.world.roles["dispatcher"].app.state.services.run.__self__
+    waits = []
+    for _ in range(9):
+        flow.queue.fail_next(FULL)
+        waits.append(await dispatcher.round(SCOPE))
+    assert waits == [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 16_000, 16_000]
+    assert await dispatcher.round(SCOPE) is None
+    await trigger(flow.api, "raw.events")
+    flow.queue.fail_next(FULL)
+    assert await dispatcher.round(SCOPE) == 250
 
 
 async def test_an_attempt_that_waits_in_our_own_queue_is_not_delivered_twice(flow: Flow) -> None:

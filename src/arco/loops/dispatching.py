@@ -14,6 +14,7 @@ from arco.domains.orchestration.controllers.ready import to_send
 from arco.domains.orchestration.fold.dispatch import PENDING
 from arco.domains.orchestration.queries import agenda
 from arco.kernel.reading import Reader, Snapshot
+from arco.kernel.spec import RowKey
 from arco.loops.delivering import Deliveries, Delivery, Trouble
 
 SOURCE: Final = "dispatcher"
@@ -24,6 +25,9 @@ FORGOTTEN_MAX: Final = 10_000
 """Attempts handed in anew when a queue has forgotten them with its process: as many as it takes."""
 
 _AGAIN_MS: Final = 250
+_DOUBLINGS_MAX: Final = 6
+"""A queue that takes nothing is asked again later and later, every 16 s at last: each time costs calls and log lines."""
+
 _FAR: Final = 1 << 62
 
 
@@ -62,6 +66,8 @@ class Dispatcher:
         self._log = log
         self._begun: set[Scope] = set()
         self._unsure: set[Scope] = set()
+        self._passed: dict[Scope, RowKey] = {}
+        self._troubled: dict[Scope, int] = {}
 
     async def round(self, scope: Scope) -> int | None:
         """One round; in how many ms the next one is due."""
@@ -69,7 +75,9 @@ class Dispatcher:
         for trouble in report.errors:
             self._log.warning(trouble.kind, tenant=scope.tenant, id=trouble.id, msg=trouble.message)
         if report.errors:
-            return _AGAIN_MS
+            troubled = self._troubled[scope] = min(self._troubled.get(scope, -1) + 1, _DOUBLINGS_MAX)
+            return _AGAIN_MS << troubled
+        self._troubled.pop(scope, None)
         return 0 if more else None
 
     async def run(self, scope: Scope) -> DispatchReport:
@@ -84,7 +92,7 @@ class Dispatcher:
         if snapshot is None or (settings is not None and settings.paused):
             return report, False
         again = await self._hand_in_again(scope, snapshot) if thorough else []
-        ready = await agenda.ready_tasks(snapshot, limit=BATCH_MAX)
+        ready = await agenda.ready_tasks(snapshot, limit=BATCH_MAX, after=self._passed.pop(scope, None))
         steps = to_send(ready.tasks, ready.slots, limit=BATCH_MAX)
         done = await self._deliveries.deliver(scope, steps, ready.slots)
         for delivery in (*again, *done):
@@ -93,7 +101,10 @@ class Dispatcher:
         report.ready_dispatch_skipped = len(ready.tasks) - report.ready_dispatch_emitted
         self._begun.add(scope)
         (self._unsure.add if report.errors else self._unsure.discard)(scope)
-        return report, ready.more and bool(steps)
+        if ready.last is not None and not any(one.taken for one in done):
+            # Nobody takes these: the next round looks behind them, and the one after the last begins anew.
+            self._passed[scope] = ready.last
+        return report, ready.last is not None and bool(steps)
 
     async def _hand_in_again(self, scope: Scope, snapshot: Snapshot) -> Sequence[Delivery]:
         """What is on its way and not confirmed; in a queue that forgot with the process before, everything."""

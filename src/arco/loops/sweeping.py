@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from arco.core.clock import Clock
-from arco.core.entropy import Ids
 from arco.core.log import Log
 from arco.core.scope import Scope
 from arco.dispatch.port import Duplicate, Enqueued
@@ -20,12 +19,14 @@ from arco.domains.orchestration import keys
 from arco.domains.orchestration.agenda import RETRY, RUN, RUNNING, SENT
 from arco.domains.orchestration.controllers import overdue
 from arco.domains.orchestration.controllers.overdue import Patience
+from arco.domains.orchestration.controllers.ready import to_send
 from arco.domains.orchestration.controllers.steps import CallOff, GiveUp, Redeliver, Send
 from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import RunCancelRequested, TaskError, TaskFinished
 from arco.domains.orchestration.queries import agenda
-from arco.domains.orchestration.rows import TaskRow
+from arco.domains.orchestration.rows import AGENDA, TaskRow
 from arco.kernel.reading import Reader, Snapshot
+from arco.kernel.spec import RowKey
 from arco.loops.delivering import Deliveries, Delivery, Trouble
 from arco.loops.lineage import LineageTeller
 
@@ -67,7 +68,6 @@ class Sweeper:
         reader_for: Callable[[Scope], Reader],
         *,
         clock: Clock,
-        ids: Ids,
         log: Log,
         patience: Patience,
         batch: int,
@@ -76,11 +76,11 @@ class Sweeper:
         self._deliveries = deliveries
         self._reader_for = reader_for
         self._clock = clock
-        self._ids = ids
         self._log = log
         self._patience = patience
         self._batch = batch
         self._lineage = lineage
+        self._passed: dict[Scope, RowKey] = {}
 
     async def round(self, scope: Scope) -> int | None:
         """One round; in how many ms something will be due, as far as is known."""
@@ -110,10 +110,16 @@ class Sweeper:
         nexts: list[int] = []
         tasks: list[TaskRow] = []
         for lane, wait_ms in self._lanes(paused=paused).items():
-            places, following = await agenda.due(snapshot, lane, now_ms - wait_ms, limit=self._batch)
+            after = self._passed.pop(scope, None) if lane == RETRY else None
+            places, following = await agenda.due(snapshot, lane, now_ms - wait_ms, limit=self._batch, after=after)
             tasks += await agenda.tasks_of(snapshot, places)
             nexts += [] if following is None else [following + wait_ms]
-        await self._repair(scope, snapshot, tasks, now_ms=now_ms, report=report)
+            if lane == RETRY and len(places) == self._batch:
+                self._passed[scope] = AGENDA.key_of(places[-1])
+        if await self._repair(scope, snapshot, tasks, now_ms=now_ms, report=report):
+            # Those that could not be sent are looked at again: only a round that sends nothing is followed by one that
+            # looks behind them.
+            self._passed.pop(scope, None)
         nexts += await self._runs(scope, snapshot, now_ms, report)
         if self._lineage is not None:
             await self._deliveries.record(scope, await self._lineage.tell(scope, snapshot))
@@ -129,24 +135,29 @@ class Sweeper:
 
     async def _repair(
         self, scope: Scope, snapshot: Snapshot, tasks: list[TaskRow], *, now_ms: int, report: SweepReport
-    ) -> None:
-        sends: list[Send] = []
+    ) -> bool:
+        """Do what is due of these tasks; True when an attempt was sent."""
+        waiting: list[TaskRow] = []
         given_up = []
         again: list[TaskRow] = []
         for task in tasks:
             match overdue.of_task(task, now_ms, self._patience):
                 case Send() as step:
-                    sends.append(step)
+                    waiting.append(step.task)
                 case Redeliver() as step:
                     again.append(step.task)
                 case GiveUp() as step:
                     given_up.append(unit(_failed(step), lasting=True))
         await asyncio.gather(*(self._redeliver(scope, snapshot, task, report) for task in again))
-        slots = await agenda.slots_of(snapshot, [step.task for step in sends])
-        for delivery in await self._deliveries.deliver(scope, sends, slots):
+        slots = await agenda.slots_of(snapshot, waiting)
+        # What has no slot is not even asked for: a refusal would be a commit, and every commit is news for this round.
+        sends = to_send(waiting, slots, limit=self._batch)
+        deliveries = await self._deliveries.deliver(scope, sends, slots)
+        for delivery in deliveries:
             report.count(delivery)
         await self._deliveries.record(scope, given_up)
         report.repairs_created += len(sends) + len(given_up) + len(again)
+        return any(delivery.taken for delivery in deliveries)
 
     async def _redeliver(self, scope: Scope, snapshot: Snapshot, task: TaskRow, report: SweepReport) -> None:
         """Deliver an attempt anew, unless our own queue still has it: then it is the workers that are busy."""
@@ -155,7 +166,7 @@ class Sweeper:
         if held is not None and self._deliveries.sender.queue.waits(held):
             await self._deliveries.confirm(scope, task, held)
             return
-        name = keys.redelivery_id(_dispatch_id(task), task.row_version, self._ids.ulid())
+        name = keys.redelivery_id(_dispatch_id(task), task.row_version)
         report.count(await self._deliveries.hand_in(scope, task, name))
 
     async def _runs(self, scope: Scope, snapshot: Snapshot, now_ms: int, report: SweepReport) -> list[int]:

@@ -22,7 +22,6 @@ def build(
         parts.deliveries,
         parts.readers,
         clock=process.clock,
-        ids=process.ids,
         log=process.log,
         patience=Patience(sent_ms=settings.value("ARCO_SWEEPER_SENT_SECS") * 1000),
         batch=settings.value("ARCO_SWEEPER_BATCH_SIZE"),

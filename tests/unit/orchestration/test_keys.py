@@ -70,6 +70,7 @@ def test_a_timer_id_says_its_type_and_time() -> None:
 
 
 def test_another_delivery_of_an_attempt_has_another_name() -> None:
-    first = keys.redelivery_id("dispatch:r:t:1", "01J", "01A")
-    assert first != keys.redelivery_id("dispatch:r:t:1", "01J", "01B")
+    first = keys.redelivery_id("dispatch:r:t:1", "01J")
+    assert first != keys.redelivery_id("dispatch:r:t:1", "01K")
+    assert first != keys.redelivery_id("dispatch:r:t:2", "01J")
     assert first != keys.queue_task_id("d", "dispatch:r:t:1")

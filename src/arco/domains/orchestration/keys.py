@@ -65,9 +65,13 @@ def queue_task_id(prefix: str, name: str) -> str:
     return f"{prefix}_{_b32(hashlib.sha256(name.encode()).digest())[:_DIGEST_CHARS]}"
 
 
-def redelivery_id(dispatch: str, row_version: str, fresh: str) -> str:
-    """The queue's name of another delivery of the same attempt: one that a queue's memory does not swallow."""
-    return queue_task_id("d", f"{dispatch}:repair:{row_version}:{fresh}")
+def redelivery_id(dispatch: str, row_version: str) -> str:
+    """The queue's name of another delivery of the same attempt: one that a queue's memory does not swallow.
+
+    It follows from the version of the task's row, which every recorded delivery changes: whoever did not learn whether
+    the queue has taken it asks again under the same name.
+    """
+    return queue_task_id("d", f"{dispatch}:repair:{row_version}")
 
 
 def run_id_of_key(secret: bytes, scope: tuple[str, str], run_key: str) -> str:

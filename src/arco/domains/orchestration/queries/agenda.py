@@ -25,6 +25,7 @@ from arco.domains.orchestration.rows import (
     WorkspaceRow,
 )
 from arco.kernel.reading import Snapshot
+from arco.kernel.spec import RowKey
 
 _GROUPS_MAX: Final = 64
 _BEYOND: Final = 1 << 62
@@ -32,11 +33,14 @@ _BEYOND: Final = 1 << 62
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """Tasks that may be sent, in the order in which they should be, and the slots of what they name."""
+    """Tasks that may be sent, in the order in which they should be, and the slots of what they name.
+
+    `last` is the place of the last of them when there are more behind it.
+    """
 
     tasks: list[TaskRow]
     slots: dict[str, SlotsRow]
-    more: bool
+    last: RowKey | None
 
 
 async def settings_of(snapshot: Snapshot) -> WorkspaceRow | None:
@@ -44,11 +48,13 @@ async def settings_of(snapshot: Snapshot) -> WorkspaceRow | None:
     return await snapshot.get(WORKSPACE, ("",))
 
 
-async def ready_tasks(snapshot: Snapshot, *, limit: int) -> Ready:
-    """Up to `limit` tasks that are ready and whose slots are not all taken; a group that is full is stepped over."""
+async def ready_tasks(snapshot: Snapshot, *, limit: int, after: RowKey | None = None) -> Ready:
+    """Up to `limit` tasks that are ready and whose slots are not all taken; a group that is full is stepped over.
+
+    With `after` those beyond this place.
+    """
     slots = await _slots(snapshot, (WORKSPACE_SLOTS,))
     found: list[AgendaRow] = []
-    after: tuple[str | int, ...] | None = None
     for _ in range(_GROUPS_MAX):
         rows = await snapshot.scan(AGENDA, prefix=(READY,), after=after, limit=limit - len(found) + 1)
         slots |= await _slots(snapshot, {row.group for row in rows if row.group} - slots.keys())
@@ -57,13 +63,15 @@ async def ready_tasks(snapshot: Snapshot, *, limit: int) -> Ready:
         if full is None or len(found) > limit:
             break
         after = (READY, full, _BEYOND)
-    more = len(found) > limit
-    return Ready(await tasks_of(snapshot, found[:limit]), slots, more)
+    last = AGENDA.key_of(found[limit - 1]) if len(found) > limit else None
+    return Ready(await tasks_of(snapshot, found[:limit]), slots, last)
 
 
-async def due(snapshot: Snapshot, lane: str, now_ms: int, *, limit: int) -> tuple[list[AgendaRow], int | None]:
-    """Up to `limit` places of a lane that are due, and when the first one that is not yet will be."""
-    rows = await snapshot.scan(AGENDA, prefix=(lane, ""), limit=limit + 1)
+async def due(
+    snapshot: Snapshot, lane: str, now_ms: int, *, limit: int, after: RowKey | None = None
+) -> tuple[list[AgendaRow], int | None]:
+    """Up to `limit` places of a lane that are due, beyond `after`, and when the first one that is not yet will be."""
+    rows = await snapshot.scan(AGENDA, prefix=(lane, ""), after=after, limit=limit + 1)
     over = [row for row in rows if row.due <= now_ms]
     following = next((row.due for row in rows if row.due > now_ms), None)
     return over[:limit], now_ms if len(over) > limit else following
