@@ -26,7 +26,7 @@ FORGOTTEN_MAX: Final = 10_000
 
 _AGAIN_MS: Final = 250
 _DOUBLINGS_MAX: Final = 6
-"""A queue that takes nothing is asked again later and later, every 16 s at last: each time costs calls and log lines."""
+"""A queue that takes nothing is asked later and later, every 16 s at last: each time costs calls and log lines."""
 
 _FAR: Final = 1 << 62
 
