@@ -9,6 +9,8 @@ import json
 import httpx
 import pytest
 
+from arco.domains.orchestration.numbers import ATTEMPTS_MAX
+
 from .flow import Attempt, a_manifest, an_asset, deploy, shown, states, trigger
 from .world import World, foreground
 
@@ -168,3 +170,22 @@ async def test_heartbeats_of_many_tasks_are_one_commit(world: World, api: httpx.
     manifests = [one for one in world.store.operations if "manifests/orchestration/" in one.key]
     assert [one.name for one in manifests] == ["create"]
     assert {task["progressPct"] for task in (await shown(api, run))["tasks"]} == {7}
+
+
+async def test_a_time_that_is_none_is_refused_by_name_and_the_attempt_goes_on(attempt: Attempt) -> None:
+    await attempt.told("started")
+    for wrong in ("soon", "2025-02-30T00:00:00Z", "", "d:2025-01-15"):
+        output = {"outputVisibilityState": "VISIBLE", "publishedAt": wrong}
+        said = refused(await attempt.say("completed", outcome="SUCCEEDED", output=output), 400, "invalid_argument")
+        assert "publishedAt" in str(said["message"])
+    assert (await attempt.told("completed", outcome="SUCCEEDED"))["finalState"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("number", [ATTEMPTS_MAX + 1, 2**32 - 1, 2**32, 2**70])
+async def test_an_attempt_of_a_number_that_cannot_be_is_refused(
+    attempt: Attempt, world: World, api: httpx.AsyncClient, number: int
+) -> None:
+    strange = Attempt(world, api, attempt.run_id, attempt.task_key, 1)
+    strange.number, strange.token = number, strange.token_for(attempt=number)
+    assert (await strange.say("started")).status_code == 422
+    assert (await states(api, attempt.run_id))["raw.events"] == "QUEUED"

@@ -45,6 +45,9 @@ SEARCH_PAGE_DEFAULT: Final = 20
 SEARCH_UPKEEP_ROWS: Final = 128
 """Schemas and tables indexed by one step of building the index of an older catalog: writers wait for one at most."""
 
+ASSET_KEY_CHARS_MAX: Final = 255
+"""A key is a folder of logs and of tables, and no file system has longer names."""
+
 EDGES_PER_REQUEST_MAX: Final = 1_000
 """Lineage batch (catalog.md 8.1)."""
 

@@ -6,6 +6,7 @@ from tests.unit.orchestration.story import DOMAIN, RUN, Story, accepted, refused
 from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.fold.tries import KEPT_SINCE
 from arco.domains.orchestration.history_rows import SLOT_HOLDERS, TASK_ATTEMPTS
+from arco.domains.orchestration.numbers import ATTEMPTS_MAX
 from arco.domains.orchestration.rows import TASKS
 from arco.kernel.fold import Decision, FoldContext
 
@@ -91,3 +92,12 @@ def test_an_attempt_that_another_one_takes_the_place_of_is_kept() -> None:
     accepted(story.start("n.a", attempt=2))
     (kept,) = story.view.scan(TASK_ATTEMPTS, ())
     assert (kept.attempt, kept.outcome, kept.error_message) == (1, "SUPERSEDED", None)
+
+
+def test_there_is_a_last_attempt_and_nobody_is_given_one_beyond_it() -> None:
+    story = Story()
+    story.run_of({"n.a": []})
+    accepted(story.start("n.a", ATTEMPTS_MAX))
+    story.finish("n.a", "failed", ATTEMPTS_MAX, error={"category": "CONFIGURATION"})
+    assert "run it again instead" in refused(retry(story, "n.a"), "nothing_to_do").message
+    assert story.states == {"n.a": "FAILED"}

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from arco.domains.orchestration.automation_events import AUTOMATION_EVENTS
-from arco.domains.orchestration.numbers import Count, Priority, Size
+from arco.domains.orchestration.numbers import AttemptNumber, Count, Priority, Size
 from arco.kernel.envelope import Envelope
 from arco.kernel.fold import InvalidEvent, UnsupportedEvent
 
@@ -34,7 +34,7 @@ class TaskDef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     depends_on: list[str] = []
     asset_key: str | None = None
     partition_key: str | None = None
-    max_attempts: Count = 3
+    max_attempts: AttemptNumber = 3
     heartbeat_timeout_sec: Count = 300
     requires_visible_output: bool = False
     worker_queue: str | None = None
@@ -79,7 +79,7 @@ class RunCancelRequested(_Event, tag="run_cancel_requested", frozen=True, kw_onl
 class _OfAttempt(_Event, frozen=True, kw_only=True):
     run_id: str
     task_key: str
-    attempt: Count
+    attempt: AttemptNumber
     attempt_id: str
 
 
@@ -180,7 +180,7 @@ class DispatchEnqueued(_Event, tag="dispatch_enqueued", frozen=True, kw_only=Tru
     dispatch_id: str
     run_id: str | None = None
     task_key: str | None = None
-    attempt: Count | None = None
+    attempt: AttemptNumber | None = None
     cloud_task_id: str
 
 
@@ -188,7 +188,7 @@ class _OfTimer(_Event, frozen=True, kw_only=True):
     timer_id: str
     run_id: str | None = None
     task_key: str | None = None
-    attempt: Count | None = None
+    attempt: AttemptNumber | None = None
 
 
 class TimerRequested(_OfTimer, tag="timer_requested", frozen=True, kw_only=True):
@@ -265,7 +265,7 @@ class LineageHandedOn(_Event, tag="lineage_handed_on", frozen=True, kw_only=True
 
     run_id: str
     task_key: str
-    attempt: Count
+    attempt: AttemptNumber
 
 
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {

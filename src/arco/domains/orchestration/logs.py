@@ -15,7 +15,7 @@ import msgspec
 from arco.core import paths
 from arco.core.clock import Clock
 from arco.core.errors import CorruptData, InvalidInput
-from arco.core.limits import LOG_PIECE_BYTES_MAX, LOG_PIECES_MAX
+from arco.core.limits import ASSET_KEY_CHARS_MAX, LOG_PIECE_BYTES_MAX, LOG_PIECES_MAX
 from arco.storage.create_only import CreateOutcome, create_only
 from arco.storage.port import ObjectStore
 
@@ -48,8 +48,10 @@ class LogPlace(msgspec.Struct, frozen=True):
 
     def check(self) -> None:
         """Raise `InvalidInput` for names that no key is made of (orchestration.md 6.3)."""
-        if not _TASK.match(self.task_key):
-            raise InvalidInput("taskKey must be made of a-z, 0-9, _ and dots, and not of dots alone")
+        if not _TASK.match(self.task_key) or len(self.task_key) > ASSET_KEY_CHARS_MAX:
+            raise InvalidInput(
+                f"taskKey must have 1 to {ASSET_KEY_CHARS_MAX} of a-z, 0-9, _ and dots, and not dots alone"
+            )
         if not _RUN.match(self.run_id):
             raise InvalidInput("runId must be made of letters, digits, - and _")
 

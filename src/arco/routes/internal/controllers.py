@@ -15,6 +15,7 @@ from arco.dispatch.port import DispatchQueue
 from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import TimerFired
 from arco.domains.orchestration.keys import parse_timer_id
+from arco.domains.orchestration.numbers import ATTEMPTS_MAX
 from arco.edge.codec import decode_bytes, reply
 from arco.edge.context import context_of
 from arco.edge.endpoint import Endpoint
@@ -77,8 +78,8 @@ async def fired(request: Request) -> Response:
     services, body = _services(request), await _fired_body(request)
     if not _TIMER.match(body.timer_id):
         raise InvalidInput("timerId must have 1 to 512 visible characters")
-    if body.attempt is not None and body.attempt < 1:
-        raise InvalidInput("attempt must be at least 1")
+    if body.attempt is not None and not 1 <= body.attempt <= ATTEMPTS_MAX:
+        raise InvalidInput(f"attempt must be 1 to {ATTEMPTS_MAX}")
     known = parse_timer_id(body.timer_id)
     kind = body.timer_type or (known.timer_type if known else None)
     if kind not in _TIMER_TYPES:

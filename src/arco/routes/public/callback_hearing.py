@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from arco.core import instant
 from arco.core.scope import InvalidScopeId, Scope
 from arco.dispatch.tokens import InvalidTaskToken, TaskClaims, mismatch
 from arco.domains.orchestration.commands.callbacks import (
@@ -252,6 +253,8 @@ def _output(told_output: OutputRequest) -> TaskOutput:
 def _visibility(told_output: OutputRequest | None) -> OutputVisibility | None:
     if told_output is None or told_output.output_visibility_state is None:
         return None
+    if told_output.published_at is not None:
+        _check_time("output.publishedAt", told_output.published_at)
     states: dict[str, Literal["pending", "visible", "failed"]] = {
         "PENDING": "pending",
         "VISIBLE": "visible",
@@ -262,6 +265,15 @@ def _visibility(told_output: OutputRequest | None) -> OutputVisibility | None:
         published_at=told_output.published_at,
         publish_error=told_output.publish_error,
     )
+
+
+def _check_time(field: str, text: str) -> None:
+    """Raise `_Refused` for a time that is none: the fold would have no answer for it."""
+    try:
+        instant.parse_ms(text)
+    except ValueError:
+        sentence = f"{field} must be a time such as 2025-01-15T10:00:00Z"
+        raise _refuse(400, "BAD_REQUEST", "invalid_argument", sentence) from None
 
 
 def _int(text: str | None) -> int | None:

@@ -1,11 +1,12 @@
 """What workers send and are answered: bodies of the callbacks (orchestration.md 7.3, 7.4)."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-_U32: Final = (1 << 32) - 1
-_Attempt = Annotated[int, msgspec.Meta(ge=-(2**31), le=_U32)]
+from arco.domains.orchestration.numbers import ATTEMPTS_MAX
+
+_Attempt = Annotated[int, msgspec.Meta(ge=-(2**31), le=ATTEMPTS_MAX)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 _Message = Annotated[str, msgspec.Meta(max_length=16_384)]
 _Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]

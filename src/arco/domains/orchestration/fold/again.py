@@ -8,6 +8,7 @@ from arco.domains.orchestration.events import TaskRetryRequested
 from arco.domains.orchestration.fold import refusals
 from arco.domains.orchestration.fold.board import Moment, put_run, put_task, run_of, task_of
 from arco.domains.orchestration.fold.tries import note_retried
+from arco.domains.orchestration.numbers import ATTEMPTS_MAX
 from arco.domains.orchestration.rows import DEPENDENCIES, TASKS, DependencyRow, RunRow, TaskRow
 from arco.kernel.fold import Accepted, Decision, View
 
@@ -25,6 +26,10 @@ def retried(view: View, event: TaskRetryRequested, moment: Moment) -> Decision:
         return refusals.moot(f"run {run.run_id} was cancelled: run it again instead")
     if task.state != "FAILED":
         return refusals.moot(f"task {task.task_key} is {task.state}: only a FAILED one can be retried")
+    if task.attempt >= ATTEMPTS_MAX:
+        return refusals.moot(
+            f"task {task.task_key} had {task.attempt} attempts, the most there are: run it again instead"
+        )
     new = msgspec.structs.replace(
         task,
         state="READY",
