@@ -116,8 +116,8 @@ async def test_a_token_whose_manifest_was_collected_says_so(world, api):
         ([{"orchestration": {}}], 400, "mutations[0].orchestration.events must hold at least one event"),
         (
             [{"orchestration": {"events": [{}]}}],
-            501,
-            "this server takes no orchestration mutations in root transactions",
+            400,
+            "mutations[0].orchestration.events[0].data is required: one event, for instance of type run_triggered",
         ),
         ([{"metastore": {}}], 501, "this server takes no metastore mutations in root transactions"),
         (

@@ -19,6 +19,7 @@ from arco.domains.orchestration.commands.gathering import Gathering
 from arco.domains.orchestration.definitions import Definitions
 from arco.domains.search.rows import SEARCH
 from arco.domains.transactions.commands import Clerk as TransactionClerk
+from arco.domains.transactions.root_commands import Clerks as TransactionClerks
 from arco.domains.transactions.root_commands import finish_overdue as finish_overdue_transactions
 from arco.edge.addresses import ClientAddresses
 from arco.edge.app import AppParts, Mounted, build_app
@@ -235,15 +236,20 @@ def make_repairs(settings: Settings, process: Process, services: ApiServices) ->
         return await finish_overdue(clerk, failed("delta commit"))
 
     async def root_transactions(scope: Scope) -> int:
-        clerk = TransactionClerk(
-            desk=services.desk_for(scope),
-            reader=services.reader_for(scope),
-            clock=process.clock,
-            ids=process.ids,
-            scope=scope,
-            source=REPAIRER,
+        assert services.flow is not None
+        home, runs = (
+            TransactionClerk(
+                desk=chain.desk_for(scope),
+                reader=chain.reader_for(scope),
+                clock=process.clock,
+                ids=process.ids,
+                scope=scope,
+                source=REPAIRER,
+            )
+            for chain in (services, services.flow)
         )
-        return await finish_overdue_transactions(clerk, services.store_for(scope), failed("root transaction"))
+        clerks = TransactionClerks(home=home, runs=runs, store=services.store_for(scope))
+        return await finish_overdue_transactions(clerks, failed("root transaction"))
 
     def scopes() -> list[Scope]:
         asked = services.reader_for.made if isinstance(services.reader_for, PerScope) else []

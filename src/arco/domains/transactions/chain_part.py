@@ -5,14 +5,15 @@ from typing import Final
 
 import msgspec
 
+from arco.core import instant
 from arco.core.clock import Clock
 from arco.core.entropy import Ids
-from arco.core.errors import AlreadyExists, Conflict, OutcomeUnknown, Unavailable
+from arco.core.errors import ArcoError, Conflict, InvalidInput, OutcomeUnknown, Unavailable
 from arco.core.turns import drawn
 from arco.domains.transactions import queries
 from arco.domains.transactions.commands import ATTEMPTS_MAX, KEY_REUSED, held_by, state_draft
 from arco.domains.transactions.events import Aborted, Completed, Finalised, HeldEvent, Prepared, TransactionEvent
-from arco.domains.transactions.fold import ROOT_OPERATION, TRANSACTION_OVER
+from arco.domains.transactions.fold import ROOT_OPERATION, TOO_LARGE, TRANSACTION_OVER
 from arco.domains.transactions.plan import Plan
 from arco.domains.transactions.queries import Visibility
 from arco.domains.transactions.root import Held, Order
@@ -36,8 +37,8 @@ _MISMATCH: Final = "idempotency_mismatch"
 class ChainPart(msgspec.Struct, frozen=True, kw_only=True):
     """Implements `root.Participant` for one chain of one scope. `plan` is only needed to prepare.
 
-    `ledger` is the domain whose ledger prefix the events go to; `lasting` says that what finishes a transaction may be
-    folded however late, because it was decided elsewhere.
+    `ledger` is the domain whose ledger prefix the events go to. `refused` words a refusal of a plan that is the same
+    however often it is made; where it is None, a refused plan is made again from what is there now.
     """
 
     desk: Desk
@@ -48,6 +49,7 @@ class ChainPart(msgspec.Struct, frozen=True, kw_only=True):
     ledger: str
     source: str
     plan: MakePlan | None = None
+    refused: Callable[[Outcome], ArcoError] | None = None
 
     async def prepare(self, order: Order) -> str:
         """Check and hold. See `Participant.prepare`."""
@@ -61,9 +63,9 @@ class ChainPart(msgspec.Struct, frozen=True, kw_only=True):
             if outcome.status == "accepted":
                 raise Conflict("another request with the same key was faster; send it again", retry_after_s=1)
             refused = outcome
-            if outcome.code in (HELD, TRANSACTION_OVER, _MISMATCH):
+            if self.refused is not None or outcome.code in (HELD, TRANSACTION_OVER, _MISMATCH):
                 break
-        raise _refusal(refused)
+        raise self._refusal(refused)
 
     async def finalise(self, tx_id: str) -> Visibility:
         """Make it visible. See `Participant.finalise`."""
@@ -108,6 +110,7 @@ class ChainPart(msgspec.Struct, frozen=True, kw_only=True):
                 event_version=event.event_version,
                 payload=msgspec.Raw(msgspec.json.encode(event.payload)),
                 base_row_version=event.base_row_version,
+                occurred_at=None if event.at_ms is None else instant.stored_text(event.at_ms),
             )
             for event in plan.events
         )
@@ -125,9 +128,22 @@ class ChainPart(msgspec.Struct, frozen=True, kw_only=True):
         (outcome,) = await self.desk.submit([unit], source=self.source)
         if outcome.status == "expired":
             raise Unavailable("the transaction was not decided in time; send it again")
+        if outcome.status == "quarantined":
+            raise InvalidInput(f"the transaction holds what no event may hold: {outcome.message}")
         if outcome.status not in ("accepted", "rejected"):
             raise OutcomeUnknown("the transaction is in the ledger and not decided yet", event_id=outcome.unit_id)
         return outcome
+
+    def _refusal(self, outcome: Outcome | None) -> ArcoError:
+        if outcome is None:
+            return Conflict("the transaction was not prepared; send it again")
+        if outcome.code == HELD:
+            return held_by(outcome)
+        if outcome.code == _MISMATCH:
+            return Conflict(KEY_REUSED)
+        if outcome.code in (TRANSACTION_OVER, TOO_LARGE) or self.refused is None:
+            return _refusal_of_plan(outcome)
+        return self.refused(outcome)
 
 
 def _claim(order: Order) -> Claim | None:
@@ -136,12 +152,6 @@ def _claim(order: Order) -> Claim | None:
     return Claim(ROOT_OPERATION, order.key_hash, order.request_hash, refusals=False)
 
 
-def _refusal(outcome: Outcome | None) -> Conflict | AlreadyExists:
-    if outcome is None:
-        return Conflict("the transaction was not prepared; send it again")
-    if outcome.code == HELD:
-        return held_by(outcome)
-    if outcome.code == _MISMATCH:
-        return Conflict(KEY_REUSED)
+def _refusal_of_plan(outcome: Outcome) -> ArcoError:
     mutation = {"mutation": int(outcome.details[EVENT_INDEX])} if EVENT_INDEX in outcome.details else {}
     return Conflict(outcome.message or outcome.code, **mutation)

@@ -104,7 +104,12 @@ def request_hash(operations: Sequence[Operation]) -> str:
     return _PREFIX + canonical_sha256({"operations": [hashed(each) for each in operations]})
 
 
-def root_request_hash(operations: Sequence[Operation]) -> str:
-    """The hash of a root transaction whose one participant is the catalog."""
-    request = hashed(operations[0]) if len(operations) == 1 else {"operations": [hashed(each) for each in operations]}
-    return _PREFIX + canonical_sha256({"mutations": [{"domain": "catalog", "request": request}]})
+def hashed_request(operations: Sequence[Operation]) -> dict[str, Any]:
+    """What the catalog's part of a root transaction is hashed as."""
+    return hashed(operations[0]) if len(operations) == 1 else {"operations": [hashed(each) for each in operations]}
+
+
+def root_request_hash(requests: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """The hash of a root transaction: what is asked of each domain, in the order of the request."""
+    mutations = [{"domain": domain, "request": request} for domain, request in requests]
+    return _PREFIX + canonical_sha256({"mutations": mutations})

@@ -1,18 +1,24 @@
 """Root transactions as callers ask for them: one key, one transaction, over every chain that takes part (4.12)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
-from arco.core.errors import Conflict
+import msgspec
+
+from arco.core.errors import Conflict, InvalidInput
+from arco.domains.orchestration.batches.envelopes import Batch
+from arco.domains.orchestration.rows import ORCHESTRATION
 from arco.domains.transactions import queries
+from arco.domains.transactions.batch_commands import refusal_of
 from arco.domains.transactions.chain_part import ChainPart, MakePlan
 from arco.domains.transactions.commands import KEY_REUSED, Clerk, key_hash_of
 from arco.domains.transactions.fold import ROOT_OPERATION
-from arco.domains.transactions.operations import Operation, root_request_hash
+from arco.domains.transactions.operations import Operation, hashed_request, root_request_hash
 from arco.domains.transactions.plan import Plan, planned
 from arco.domains.transactions.root import Completed, Coordinator, Failed, Participant, order_of
 from arco.domains.transactions.rows import TRANSACTIONS_DOMAIN
-from arco.kernel.chain import CATALOG_CHAIN
+from arco.kernel.chain import CATALOG_CHAIN, ORCHESTRATION_CHAIN
 from arco.kernel.reading import Snapshot
 from arco.kernel.records import IdempotencyRow
 from arco.storage.port import ObjectStore
@@ -20,55 +26,114 @@ from arco.storage.port import ObjectStore
 HOME: Final = TRANSACTIONS_DOMAIN
 """The chain every root transaction begins and ends in: the compactor's."""
 
-
-def catalog_part(clerk: Clerk, plan: MakePlan | None = None) -> ChainPart:
-    """The compactor's chain as a participant."""
-    return ChainPart(
-        desk=clerk.desk,
-        reader=clerk.reader,
-        clock=clerk.clock,
-        ids=clerk.ids,
-        chain=CATALOG_CHAIN.name,
-        ledger=TRANSACTIONS_DOMAIN,
-        source=clerk.source,
-        plan=plan,
-    )
+RUNS: Final = ORCHESTRATION
+"""The chain of runs: a member of transactions that hold events of it."""
 
 
-def coordinator(clerk: Clerk, store: ObjectStore) -> Coordinator:
-    """The coordinator of a workspace's root transactions; `store` may create and swap their records."""
-    participants: dict[str, Participant] = {HOME: catalog_part(clerk)}
-    return Coordinator(store, clerk.clock, participants, HOME)
+class Clerks(msgspec.Struct, frozen=True, kw_only=True):
+    """Who carries out transactions, in each chain. `store` may create and swap their records."""
+
+    home: Clerk
+    runs: Clerk
+    store: ObjectStore
 
 
-async def commit_root(clerk: Clerk, store: ObjectStore, operations: Sequence[Operation], key: str) -> Completed:
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a root transaction is to do: changes of the catalog, events of runs, or both, in the request's order.
+
+    `place` is where the request has its events, for what refuses one.
+    """
+
+    order: tuple[str, ...]
+    operations: Sequence[Operation] = ()
+    batch: Batch | None = None
+    place: str = "events"
+
+    @property
+    def request_hash(self) -> str:
+        """What its key stands for."""
+        assert self.batch is not None or RUNS not in self.order
+        requests = {HOME: hashed_request(self.operations) if self.operations else {}}
+        if self.batch is not None:
+            requests[RUNS] = self.batch.request
+        return root_request_hash([(domain, requests[domain]) for domain in self.order])
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The chains that take part. The home chain always does: its row is where the transaction is found."""
+        return (HOME, *(domain for domain in self.order if domain != HOME))
+
+
+def coordinator(clerks: Clerks) -> Coordinator:
+    """The coordinator of a workspace's root transactions."""
+    participants: dict[str, Participant] = {HOME: _part(clerks.home, HOME), RUNS: _part(clerks.runs, RUNS)}
+    return Coordinator(clerks.store, clerks.home.clock, participants, HOME)
+
+
+async def commit_root(clerks: Clerks, wanted: Wanted, key: str) -> Completed:
     """The committed transaction, now or at an earlier request with the same key.
 
     Raises `InvalidInput`, `NotFound`, `AlreadyExists`, `Conflict` (refused, held, or prepared by another request with
     this key), and `OutcomeUnknown` while it may still be committed.
     """
-    key_hash, request_hash = key_hash_of(key), root_request_hash(operations)
-    carrying = coordinator(clerk, store)
-    snapshot = await clerk.reader.head()
+    key_hash, request_hash = key_hash_of(key), wanted.request_hash
+    carrying = coordinator(clerks)
+    snapshot = await clerks.home.reader.head()
     taken = await queries.claimed(snapshot, ROOT_OPERATION, key_hash)
     if taken is not None:
         if taken.request_hash != request_hash:
             raise Conflict(KEY_REUSED)
-        earlier = await _earlier(carrying, (clerk, snapshot), taken)
+        earlier = await _earlier(carrying, (clerks.home, snapshot), taken)
         if earlier is not None:
             return earlier
-
-    async def plan(current: Snapshot | None) -> Plan:
-        return await planned(operations, current, clerk.tools)
-
-    members: dict[str, Participant] = {HOME: catalog_part(clerk, plan)}
-    order = order_of(request_hash, key_hash, tuple(members), clerk.clock.now_ms())
-    return await carrying.commit(members, order)
+    if wanted.batch is not None and wanted.batch.stale is not None:
+        raise InvalidInput(wanted.batch.stale)
+    order = order_of(request_hash, key_hash, wanted.members, clerks.home.clock.now_ms())
+    return await carrying.commit(_members(clerks, wanted), order)
 
 
-async def finish_overdue(clerk: Clerk, store: ObjectStore, failed: Failed) -> int:
+async def finish_overdue(clerks: Clerks, failed: Failed) -> int:
     """Resolve what coordinators left; how many transactions there were. `failed` hears of those that stay."""
-    return await coordinator(clerk, store).repair(failed)
+    return await coordinator(clerks).repair(failed)
+
+
+def _members(clerks: Clerks, wanted: Wanted) -> Mapping[str, Participant]:
+    """The chains that take part, each with what it is to prepare."""
+
+    async def catalog_plan(current: Snapshot | None) -> Plan:
+        return await planned(wanted.operations, current, clerks.home.tools) if wanted.operations else Plan((), ())
+
+    found: dict[str, Participant] = {HOME: _part(clerks.home, HOME, catalog_plan)}
+    batch = wanted.batch
+    if batch is not None:
+        now_ms = clerks.runs.clock.now_ms()
+        # Each event happens now, on trial and for good: its rows are kept by that time.
+        events = [
+            msgspec.structs.replace(event, at_ms=now_ms if event.at_ms is None else event.at_ms)
+            for event in batch.events
+        ]
+        plan = Plan(tuple(events), tuple(range(len(events))))
+
+        async def runs_plan(_current: Snapshot | None) -> Plan:
+            return plan
+
+        found[RUNS] = msgspec.structs.replace(
+            _part(clerks.runs, RUNS, runs_plan), refused=partial(refusal_of, place=wanted.place)
+        )
+    return found
+
+
+def _part(clerk: Clerk, domain: str, plan: MakePlan | None = None) -> ChainPart:
+    return ChainPart(
+        desk=clerk.desk,
+        reader=clerk.reader,
+        clock=clerk.clock,
+        ids=clerk.ids,
+        chain=(CATALOG_CHAIN if domain == HOME else ORCHESTRATION_CHAIN).name,
+        ledger=domain,
+        source=clerk.source,
+        plan=plan,
+    )
 
 
 async def _earlier(

@@ -19,6 +19,7 @@ from arco.domains.orchestration.commands.callbacks import (
     Completion,
     cancel_reason,
     completed,
+    heard,
     heartbeat,
     started,
     told,
@@ -29,7 +30,6 @@ from arco.domains.orchestration.keys import parse_task_id
 from arco.edge.context import ApiServices
 from arco.kernel.desk import UnitDraft
 from arco.kernel.fold import Outcome
-from arco.kernel.verdicts import settled
 from arco.routes.public.callback_views import (
     CallbackProblemView,
     CompletedRequest,
@@ -109,7 +109,7 @@ async def hear_heartbeat(voice: Voice, body: HeartbeatRequest) -> Answered:
         if voice.hurried:
             outcome = await _tell(voice, caller, news)
         else:
-            outcome = settled(await services.heartbeats.submit(caller.scope, news))
+            outcome = heard(await services.heartbeats.submit(caller.scope, news))
         _settle(outcome, terminal=410)
     except _Refused as refused:
         return Answered(refused.status, refused.view)

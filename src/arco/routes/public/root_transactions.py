@@ -1,5 +1,6 @@
 """`/transactions/*RootTransaction`: transactions across chains, and what their tokens read (catalog.md 4.11, 4.12)."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -10,9 +11,11 @@ from arco.core.errors import InvalidInput
 from arco.domains.transactions import queries, root_commands
 from arco.domains.transactions.operations import Operation
 from arco.domains.transactions.root import Completed, RootRecord
+from arco.domains.transactions.root_commands import RUNS, Wanted
 from arco.domains.transactions.rows import ABORTED, PREPARED, VISIBLE
 from arco.edge.context import context_of, services_of
 from arco.edge.refusals import NotImplementedHere
+from arco.routes.public.batches import checked_batch, flow_transaction_clerk
 from arco.routes.public.transactions import (
     STATUSES,
     endpoint,
@@ -22,7 +25,7 @@ from arco.routes.public.transactions import (
     transaction_key,
 )
 from arco.routes.wire.controlplane import message_class
-from arco.routes.wire.messages import decode_message, reply_message
+from arco.routes.wire.messages import decode_message, decode_root, reply_message
 from arco.routes.wire.operations import operations_of
 
 _DOMAINS: Final = {"catalog": 1, "orchestration": 2}
@@ -30,17 +33,14 @@ _SCOPE_FIELDS: Final = ("tenant_id", "workspace_id", "request_id")
 
 
 async def commit_root_transaction(request: Request) -> Response:
-    """At most one mutation for each domain; the catalog's may be a batch.
+    """At most one mutation for each domain; the catalog's may be a batch, and orchestration's is one of events.
 
     Prepared in every chain, decided by one object, then made visible everywhere. `root:{tx_id}` reads it once all of
     it is, and never a part.
     """
     key = transaction_key(request)
-    message = await decode_message(request, "CommitRootTransactionRequest")
-    operations = _operations(request, message)
-    services = services_of(request)
-    store = services.store_for(context_of(request).scope)
-    done = await root_commands.commit_root(transaction_clerk(request), store, operations, key)
+    message, envelopes = await decode_root(request, "CommitRootTransactionRequest")
+    done = await root_commands.commit_root(_clerks(request), _wanted(request, message, envelopes), key)
     answer = message_class("CommitRootTransactionResponse")(repair_pending=done.repair_pending)
     answer.receipt.CopyFrom(_receipt(done.record, _root_commit_id(done)))
     return reply_message(request, answer)
@@ -50,9 +50,7 @@ async def get_root_transaction(request: Request) -> Response:
     """Where a root transaction stands: VISIBLE once every member is, and the record says where."""
     message = await decode_message(request, "GetRootTransactionRequest")
     row = await found_transaction(request, message.tx_id, "root")
-    services = services_of(request)
-    clerk = transaction_clerk(request)
-    carrying = root_commands.coordinator(clerk, services.store_for(clerk.scope))
+    carrying = root_commands.coordinator(_clerks(request))
     record = await carrying.record(row.handle_id) if row.lifecycle != ABORTED else None
     complete = record is not None and record.complete
     lifecycle = PREPARED if row.lifecycle == VISIBLE and not complete else row.lifecycle
@@ -77,8 +75,8 @@ async def get_root_transaction(request: Request) -> Response:
     return reply_message(request, answer)
 
 
-def _operations(request: Request, message: Any) -> list[Operation]:
-    """The catalog's operations. Raises `InvalidInput`, and `NotImplementedHere` for what this server has no part in."""
+def _wanted(request: Request, message: Any, envelopes: Mapping[int, Sequence[Any]]) -> Wanted:
+    """What is asked of each chain. Raises `InvalidInput`, `Forbidden`, `NotImplementedHere` for what has no chain."""
     kinds = [mutation.WhichOneof("mutation") for mutation in message.mutations]
     if not kinds:
         raise InvalidInput("mutations must hold at least one mutation")
@@ -88,14 +86,27 @@ def _operations(request: Request, message: Any) -> list[Operation]:
         if kind in kinds[:index]:
             raise InvalidInput(f"mutations[{index}]: there may be one mutation for each domain, and {kind} has two")
     for index, mutation in enumerate(message.mutations):
-        if kinds[index] == "orchestration" and not mutation.orchestration.events:
+        if kinds[index] == RUNS and not envelopes.get(index):
             raise InvalidInput(f"mutations[{index}].orchestration.events must hold at least one event")
         if kinds[index] == "scoped_metastore":
             _check_scope(request, mutation.scoped_metastore.scope, index)
-    foreign = next((kind for kind in kinds if kind != "catalog"), None)
+    foreign = next((kind for kind in kinds if kind not in _DOMAINS), None)
     if foreign is not None:
         raise NotImplementedHere(f"this server takes no {foreign} mutations in root transactions")
-    return operations_of(message.mutations[0].catalog, "mutations[0].catalog")
+    operations: Sequence[Operation] = ()
+    batch, place = None, ""
+    for index, kind in enumerate(kinds):
+        if kind == RUNS:
+            place = f"mutations[{index}].orchestration.events"
+            batch = checked_batch(request, envelopes[index], place)
+        else:
+            operations = operations_of(message.mutations[index].catalog, f"mutations[{index}].catalog")
+    return Wanted(order=tuple(kinds), operations=operations, batch=batch, place=place)
+
+
+def _clerks(request: Request) -> root_commands.Clerks:
+    store = services_of(request).store_for(context_of(request).scope)
+    return root_commands.Clerks(home=transaction_clerk(request), runs=flow_transaction_clerk(request), store=store)
 
 
 def _check_scope(request: Request, scope: Any, index: int) -> None:
@@ -141,7 +152,7 @@ routes = [
         commit_root_transaction,
         ("CommitRootTransactionRequest", "CommitRootTransactionResponse"),
         summary="Commit a transaction across chains",
-        errors=(400, 404, 409, 501),
+        errors=(400, 403, 404, 409, 501),
     ),
     endpoint(
         "getRootTransaction",

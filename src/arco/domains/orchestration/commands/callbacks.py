@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from arco.core import instant
+from arco.core.errors import Unavailable
 from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import (
     OutputVisibility,
@@ -18,6 +19,7 @@ from arco.domains.orchestration.events import (
 from arco.domains.orchestration.fold.attempts import CANCEL
 from arco.kernel.desk import Desk, UnitDraft
 from arco.kernel.fold import Outcome
+from arco.kernel.holds import HELD
 from arco.kernel.verdicts import settled
 
 Category = Literal["USER_CODE", "DATA_QUALITY", "INFRASTRUCTURE", "CONFIGURATION", "TIMEOUT", "CANCELLED"]
@@ -102,8 +104,18 @@ def completed(who: Attempt, how: Completion) -> UnitDraft:
 
 
 async def told(desk: Desk, news: UnitDraft, *, source: str) -> Outcome:
-    """What became of the news: accepted, or refused with the state of things in its details."""
+    """What became of the news: accepted, or refused with the state of things in its details. Raises as `heard`."""
     (outcome,) = await desk.submit([news], source=source)
+    return heard(outcome)
+
+
+def heard(outcome: Outcome) -> Outcome:
+    """The outcome of news, accepted or refused. Raises as `settled`, and `Unavailable` while a transaction holds it.
+
+    A worker takes a conflict for the end of its attempt; what a transaction holds is free again within seconds.
+    """
+    if outcome.code == HELD:
+        raise Unavailable("a transaction holds the task for a moment; say it again", retry_after_s=1)
     return settled(outcome)
 
 
