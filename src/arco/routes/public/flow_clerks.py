@@ -9,12 +9,14 @@ from arco.core.errors import InvalidInput, NotFound
 from arco.domains.orchestration.commands.clerk import Clerk
 from arco.edge.context import context_of, flow_desk_of, flow_of, services_of
 from arco.kernel.reading import Snapshot
+from arco.routes.public.read_tokens import runs_of_token
 
 KEY_CHARS_MAX: Final = 256
 PAGE_MAX: Final = 200
 """Items of a page (orchestration.md 6.1)."""
 
 READ_ERRORS: Final = (400, 404)
+READ_HEADERS: Final = ("X-Arco-Read-Token",)
 WRITE_ERRORS: Final = (400, 404, 409, 422)
 
 PATH: Final = "/workspaces/{workspace}"
@@ -44,8 +46,14 @@ def clerk_of(request: Request) -> Clerk:
 
 
 async def head_of(request: Request) -> Snapshot | None:
-    """The newest state of the workspace's runs; None when there has never been one. Raises `NotFound`."""
+    """The state of the workspace's runs that the request's read token pins, or the newest; None when there is none.
+
+    Raises `NotFound`, and as `runs_of_token`.
+    """
     check_workspace(request)
+    snapshot = await runs_of_token(request)
+    if snapshot is not None:
+        return snapshot
     return await flow_of(request).reader_for(context_of(request).scope).head()
 
 

@@ -16,7 +16,16 @@ from arco.domains.orchestration.rows import DEPLOYMENTS, DeploymentRow
 from arco.edge.codec import decode, reply
 from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
-from arco.routes.public.flow_clerks import PARAMETERS, PATH, READ_ERRORS, WRITE_ERRORS, clerk_of, head_of, key_of
+from arco.routes.public.flow_clerks import (
+    PARAMETERS,
+    PATH,
+    READ_ERRORS,
+    READ_HEADERS,
+    WRITE_ERRORS,
+    clerk_of,
+    head_of,
+    key_of,
+)
 from arco.routes.public.flow_clerks import time_text as text
 
 BODY_BYTES_MAX: Final = 10 * 1024 * 1024
@@ -138,6 +147,7 @@ routes: Final = [
         tag="orchestration",
         responses={200: DeploymentsView},
         errors=READ_ERRORS,
+        headers=READ_HEADERS,
         parameters=PARAMETERS,
     ),
     Endpoint(
@@ -148,6 +158,7 @@ routes: Final = [
         tag="orchestration",
         responses={200: dict[str, Any]},
         errors=READ_ERRORS,
+        headers=READ_HEADERS,
         parameters=PARAMETERS,
     ),
 ]

@@ -11,7 +11,16 @@ from arco.domains.orchestration.queries.runs import public_task_state
 from arco.domains.orchestration.rows import SLOTS, WORKSPACE, SlotsRow, WorkspaceRow
 from arco.edge.codec import decode, reply
 from arco.edge.endpoint import Endpoint
-from arco.routes.public.flow_clerks import PARAMETERS, PATH, READ_ERRORS, WRITE_ERRORS, clerk_of, head_of, time_text
+from arco.routes.public.flow_clerks import (
+    PARAMETERS,
+    PATH,
+    READ_ERRORS,
+    READ_HEADERS,
+    WRITE_ERRORS,
+    clerk_of,
+    head_of,
+    time_text,
+)
 
 _Reason = Annotated[str, msgspec.Meta(max_length=2048)]
 _Slots = Annotated[int, msgspec.Meta(ge=0, le=control.SLOTS_MAX)]
@@ -135,6 +144,7 @@ routes: Final = [
         tag="orchestration",
         responses={200: OrchestrationSettingsView},
         errors=READ_ERRORS,
+        headers=READ_HEADERS,
         parameters=PARAMETERS,
     ),
     Endpoint(

@@ -13,7 +13,7 @@ from arco.edge.codec import query_params, reply
 from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
 from arco.edge.pages import next_cursor
-from arco.routes.public.flow_clerks import PAGE_MAX, PARAMETERS, PATH, READ_ERRORS, head_of, time_text
+from arco.routes.public.flow_clerks import PAGE_MAX, PARAMETERS, PATH, READ_ERRORS, READ_HEADERS, head_of, time_text
 
 _DEFAULT: Final = 50
 _EXAMINED_MAX: Final = 2_000
@@ -148,6 +148,7 @@ routes: Final = [
         query=PartitionsQuery,
         responses={200: PartitionsView},
         errors=READ_ERRORS,
+        headers=READ_HEADERS,
         parameters=PARAMETERS,
     ),
     Endpoint(
@@ -158,6 +159,7 @@ routes: Final = [
         tag="orchestration",
         responses={200: PartitionSummaryView},
         errors=READ_ERRORS,
+        headers=READ_HEADERS,
         parameters=PARAMETERS,
     ),
 ]

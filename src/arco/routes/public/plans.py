@@ -11,7 +11,7 @@ from arco.domains.orchestration.commands.trigger import Planned, planned
 from arco.edge.codec import decode, reply
 from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
-from arco.routes.public.flow_clerks import PARAMETERS, PATH, head_of
+from arco.routes.public.flow_clerks import PARAMETERS, PATH, READ_HEADERS, head_of
 from arco.routes.public.runs import TriggerRunRequest, wanted_of
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -91,5 +91,6 @@ routes: Final = [
         responses={200: PlanView},
         errors=(400, 404, 422),
         parameters=PARAMETERS,
+        headers=READ_HEADERS,
     ),
 ]

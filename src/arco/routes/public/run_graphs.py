@@ -12,7 +12,7 @@ from arco.domains.orchestration.rows import DependencyRow
 from arco.edge.codec import reply
 from arco.edge.context import services_of
 from arco.edge.endpoint import Endpoint
-from arco.routes.public.flow_clerks import PARAMETERS, PATH, READ_ERRORS, head_of, time_text
+from arco.routes.public.flow_clerks import PARAMETERS, PATH, READ_ERRORS, READ_HEADERS, head_of, time_text
 
 
 class _Camel(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -116,6 +116,7 @@ routes: Final = [
         tag="orchestration",
         responses={200: RunGraphView},
         errors=READ_ERRORS,
+        headers=READ_HEADERS,
         parameters=PARAMETERS,
     )
 ]

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from arco.domains.orchestration.queries.account import account_of
 from arco.edge.codec import reply
 from arco.edge.endpoint import Endpoint
-from arco.routes.public.flow_clerks import PARAMETERS, PATH, READ_ERRORS, head_of
+from arco.routes.public.flow_clerks import PARAMETERS, PATH, READ_ERRORS, READ_HEADERS, head_of
 from arco.routes.public.run_task_views import TaskAccountView, task_account
 
 
@@ -28,6 +28,7 @@ routes: Final = [
         tag="orchestration",
         responses={200: TaskAccountView},
         errors=READ_ERRORS,
+        headers=READ_HEADERS,
         parameters=PARAMETERS,
     )
 ]

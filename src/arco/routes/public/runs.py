@@ -23,6 +23,7 @@ from arco.routes.public.flow_clerks import (
     PARAMETERS,
     PATH,
     READ_ERRORS,
+    READ_HEADERS,
     WRITE_ERRORS,
     clerk_of,
     head_of,
@@ -256,6 +257,7 @@ routes: Final = [
         query=RunsQuery,
         responses={200: RunsView},
         errors=READ_ERRORS,
+        headers=READ_HEADERS,
         parameters=PARAMETERS,
     ),
     Endpoint(
@@ -266,6 +268,7 @@ routes: Final = [
         tag="orchestration",
         responses={200: RunView},
         errors=READ_ERRORS,
+        headers=READ_HEADERS,
         parameters=PARAMETERS,
     ),
     Endpoint(

@@ -22,6 +22,7 @@ from arco.routes.public.flow_clerks import (
     PARAMETERS,
     PATH,
     READ_ERRORS,
+    READ_HEADERS,
     WRITE_ERRORS,
     check_workspace,
     head_of,
@@ -186,5 +187,6 @@ routes: Final = [
         media=("text/plain",),
         errors=READ_ERRORS,
         parameters=PARAMETERS,
+        headers=READ_HEADERS,
     ),
 ]
