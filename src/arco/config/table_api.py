@@ -267,6 +267,22 @@ _LIMITS: Final = (
     ),
     _api("ARCO_RATE_URL_MINT_PER_MIN", "Signed URLs a minute of one tenant.", integer(1), "> 0", default="100"),
     _api("ARCO_RATE_BURST", "Requests of one tenant at once.", integer(1), "> 0", default="50"),
+    _api("ARCO_STREAMS_MAX", "Streams (followed runs and logs) of a process.", integer(1), "> 0", default="200"),
+    _api("ARCO_STREAMS_TENANT_MAX", "Streams of one tenant.", integer(1), "> 0", default="100"),
+    _api(
+        "ARCO_STREAM_HEARTBEAT_SECS",
+        "How long a stream is silent at most.",
+        integer(1, 300),
+        "1 to 300",
+        default="15",
+    ),
+    _api(
+        "ARCO_STREAM_POLL_MS",
+        "How often the api looks for news in a workspace that somebody follows, when nobody tells it of any.",
+        integer(50, 60_000),
+        "50 to 60000",
+        default="500",
+    ),
 )
 
 API_VARIABLES: Final = (*_AUTH, *_NEIGHBOURS, *_LIMITS)

@@ -19,11 +19,12 @@ LOCAL_WORKSPACE: Final = "default"
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Somebody with a scope. `principal` is empty for nobody in particular."""
+    """Somebody with a scope. `principal` is empty for nobody in particular; after `until_ms` it is nobody any more."""
 
     scope: Scope
     principal: str
     groups: tuple[str, ...] = ()
+    until_ms: int | None = None
 
 
 class Authenticator(Protocol):

@@ -27,6 +27,9 @@ REQUEST_ID_KEY = "arco.request_id"
 FAILURES_KEY = "arco.failures"
 """Where what failed within a request that is answered all the same is kept, for the log."""
 
+STREAM_KEY = "arco.stream"
+"""Set in the ASGI scope of a request whose answer has no length: what is measured of it is how soon it begins."""
+
 RATE_KEY = "arco.rate"
 """Where the headers that tell of the rate limit are kept in the ASGI scope of a request."""
 
@@ -34,7 +37,8 @@ RATE_KEY = "arco.rate"
 class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, and for which workspace.
 
-    `actor` is the `source` of the events the request causes; `author` is the principal as audit shows it.
+    `actor` is the `source` of the events the request causes; `author` is the principal as audit shows it. What goes on
+    answering has to ask: `until_ms` is when the caller's token ends, `known` raises what `Authenticator.identify` does.
     """
 
     scope: Scope
@@ -43,6 +47,8 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
     actor: str = ""
     author: str = ANONYMOUS
+    until_ms: int | None = None
+    known: Callable[[], object] | None = None
 
 
 class ChainAccess(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +67,9 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     is the audit trail, `urls` the desk of signed URLs (`edge.urls`), `index_owed` is told of a scope whose search index
     is not whole (`loops.waking`). `flow` is orchestration's chain, `definitions` what is deployed
     (`domains.orchestration.definitions`), `task_tokens` reads what workers show (`dispatch.tokens`), `heartbeats`
-    hands theirs in (`domains.orchestration.commands.gathering`). Members of `operator_group` may say what workers and
-    roles say; without one nobody may. Handlers that write take their desk from `desk_of` or `flow_desk_of`, which sign
-    what they hand in.
+    hands theirs in (`domains.orchestration.commands.gathering`), `live` is what streams are made of
+    (`routes.public.live`). Members of `operator_group` may say what workers and roles say; without one nobody may.
+    Handlers that write take their desk from `desk_of` or `flow_desk_of`, which sign what they hand in.
     """
 
     clock: Clock
@@ -85,6 +91,7 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     task_tokens: Any = None
     heartbeats: Any = None
     operator_group: str | None = None
+    live: Any = None
 
 
 def context_of(request: HTTPConnection) -> RequestContext:

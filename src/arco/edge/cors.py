@@ -7,7 +7,7 @@ import msgspec
 METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 REQUEST_HEADERS: Final = (
     b"authorization, content-type, accept, if-match, if-none-match, x-tenant-id, x-workspace-id, idempotency-key, "
-    b"x-request-id, x-iceberg-access-delegation, x-arco-read-token"
+    b"x-request-id, x-iceberg-access-delegation, x-arco-read-token, last-event-id"
 )
 EXPOSED_HEADERS: Final = (
     b"content-type, content-length, etag, x-request-id, x-arco-next-cursor, retry-after, x-arco-manifest-id, "

@@ -16,7 +16,7 @@ from arco.core.entropy import Ids
 from arco.core.log import Log
 from arco.edge.access import UNMATCHED, AccessMetrics
 from arco.edge.addresses import ClientAddresses, client_of
-from arco.edge.context import FAILURES_KEY, RATE_KEY, REQUEST_ID_KEY
+from arco.edge.context import FAILURES_KEY, RATE_KEY, REQUEST_ID_KEY, STREAM_KEY
 from arco.edge.cors import CorsRules, HeaderList, is_preflight, origin_of
 from arco.edge.endpoint import TEMPLATE_KEY
 from arco.edge.hygiene import accepted_request_id
@@ -132,7 +132,7 @@ class Door:
 class _Visit:
     """One request on its way through the door."""
 
-    __slots__ = ("door", "request_id", "scope", "send_out", "started", "status")
+    __slots__ = ("answered", "begun", "door", "request_id", "scope", "send_out", "started", "status")
 
     def __init__(self, door: Door, scope: Scope, send: Send) -> None:
         self.door = door
@@ -140,12 +140,11 @@ class _Visit:
         self.send_out = send
         self.status = 0
         self.started = False
+        self.begun = self.answered = asyncio.get_running_loop().time()
         self.request_id = door.new_request_id(scope)
         scope[REQUEST_ID_KEY] = self.request_id
 
     async def run(self, receive: Receive) -> None:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
         self.door.begin()
         try:
             await self.door.enter(self.scope, receive, self.send)
@@ -156,11 +155,13 @@ class _Visit:
         finally:
             for failure in self.scope.get(FAILURES_KEY, ()):
                 self.recorded(failure)
-            self.door.end(self.scope, self.status or _CLIENT_GONE, loop.time() - begun)
+            over = self.answered if STREAM_KEY in self.scope else asyncio.get_running_loop().time()
+            self.door.end(self.scope, self.status or _CLIENT_GONE, over - self.begun)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            self.answered = asyncio.get_running_loop().time()
             self.status = message["status"]
             extra = self.door.headers_for(self.scope, self.request_id)
             message = {**message, "headers": [*message["headers"], *extra]}

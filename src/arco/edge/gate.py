@@ -5,6 +5,7 @@ Order: headers that can be read in two ways are refused; then the path (404) and
 then the handler, with a body it cannot read beyond its limit (413).
 """
 
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -118,6 +119,8 @@ class Gate:
             request_id=scope[REQUEST_ID_KEY],
             actor=f"api:{identity.scope.tenant}",
             author=self._audit.actor(identity.principal),
+            until_ms=identity.until_ms,
+            known=partial(self._authenticator.identify, headers),
         )
         if self._rates is not None:
             taken = self._rates.take(identity.scope.tenant, identity.principal, template=scope[TEMPLATE_KEY])

@@ -50,6 +50,7 @@ _HEADER_DOCS: Final = {
     "Idempotency-Key": "A UUIDv7. Sending the same key and body again returns the first answer and changes nothing.",
     "If-Match": "The `ETag` the change is based on; 412 when somebody changed the object since.",
     "X-Arco-Read-Token": "The `read_token` of a receipt: answers from exactly the state that it names.",
+    "Last-Event-ID": "The id of the last event you have: the stream goes on behind it.",
     "If-None-Match": "An `ETag` you already have; 304 when it is still current.",
 }
 

@@ -113,6 +113,8 @@ _TABLE: Final[dict[type[BaseException], Known]] = {
     refusals.BodyTooLarge: Known(413, "PAYLOAD_TOO_LARGE"),
     refusals.UnsupportedMediaType: Known(415, "UNSUPPORTED_MEDIA_TYPE"),
     refusals.RateLimited: Known(429, RATE_LIMITED),
+    refusals.TenantStreams: Known(429, RATE_LIMITED, error="too_many_streams"),
+    refusals.ServerStreams: Known(503, "OVERLOADED", error="too_many_streams"),
     refusals.NotImplementedHere: Known(501, "NOT_IMPLEMENTED"),
     errors.Overloaded: Known(503, "OVERLOADED"),
     refusals.Draining: Known(503, "DRAINING"),

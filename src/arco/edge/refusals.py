@@ -1,6 +1,10 @@
 """Facts that only the door knows: why a request was turned away before any command or query saw it."""
 
+from typing import Final
+
 from arco.core.errors import ArcoError, InvalidInput
+
+_STREAM_RETRY_S: Final = 5
 
 
 class Unauthenticated(ArcoError):
@@ -87,6 +91,23 @@ class RateLimited(ArcoError):
     def __init__(self, message: str, *, limit: int, retry_after_s: int) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.limit = limit
+
+
+class TenantStreams(ArcoError):
+    """The tenant has as many streams open as it may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"At most {limit} streams of a tenant may be open; close one", retry_after_s=_STREAM_RETRY_S)
+
+
+class ServerStreams(ArcoError):
+    """The process has as many streams open as it may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"This server keeps {limit} streams open and no more; try again, or ask without one",
+            retry_after_s=_STREAM_RETRY_S,
+        )
 
 
 class NotImplementedHere(ArcoError):

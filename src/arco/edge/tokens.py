@@ -78,7 +78,7 @@ class BearerTokens:
             raise Unauthenticated("INVALID_TOKEN", "Invalid bearer token") from None
         except KeysUnavailable:
             raise Unavailable("The keys that tokens are signed with cannot be had; send the request again") from None
-        return Identity(scope_from_request(tenant, workspace), user, groups), until_s
+        return Identity(scope_from_request(tenant, workspace), user, groups, int(until_s * 1000)), until_s
 
     def _remember(self, digest: bytes, identity: Identity, until_s: float) -> None:
         self._known[digest] = (identity, until_s)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+import h11
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
@@ -139,6 +140,7 @@ class Connection(asyncio.Protocol):
         self._reading = True
         self._lingering = self._asked_again = False
         self._transport: asyncio.Transport
+        self._parser: H11Protocol
         self._task: asyncio.Task[None]
 
     # --- what the event loop calls
@@ -216,7 +218,7 @@ class Connection(asyncio.Protocol):
     # --- the connection's task
 
     async def _run(self) -> None:
-        protocol = self._protocol()
+        protocol = self._parser = self._protocol()
         try:
             while await self._pass_on(protocol):
                 self._news = self._loop.create_future()
@@ -292,11 +294,13 @@ class Connection(asyncio.Protocol):
             if self._out_bytes > _BUFFER_BYTES:
                 self._flush()
             if self._writable is not None:
-                await self._writable
+                await asyncio.shield(self._writable)  # who gives up waiting does not end it for others
         elif isinstance(event, Updated):
             if event.idle:
                 self._rest()
         elif isinstance(event, Closed):
+            if self._writable is not None and self._parser.connection.our_state is h11.SEND_BODY:
+                self._transport.abort()  # half an answer, to somebody who does not read it
             self._close()
 
     def _rest(self) -> None:

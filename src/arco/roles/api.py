@@ -1,6 +1,7 @@
 """The api role: everything public, over the read model, the ledger and its compactor (architecture.md, Roles)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import arco
@@ -50,6 +51,7 @@ from arco.query.wire import QueryLimits
 from arco.roles.chains import CATALOG, ServedChain
 from arco.roles.credentials import compactor_credentials, user_keys
 from arco.roles.flow_chain import orchestration
+from arco.roles.following import Followed, make_live
 from arco.roles.health import storage_check
 from arco.roles.keeping import audit_trail, keep_facts, query_history
 from arco.roles.process import PerScope, Process, derived_secret
@@ -77,7 +79,7 @@ def build(
     """The api; `within` reaches the writers of the same process by role, others are called by their URLs."""
     lifecycle = Lifecycle()
     ways = Ways(settings, process, within or {})
-    services = make_services(settings, process, ways)
+    services = make_services(settings, process, ways, lifecycle)
     health = Health(
         [storage_check(process.store)],
         role=ROLE,
@@ -167,10 +169,17 @@ class Ways:
             await way.close()
 
 
+def _nobody_asks(_scope: Scope) -> None:
+    """There is nobody to tell."""
+
+
 class _Access:
     """Reading and writing one chain of every workspace."""
 
-    def __init__(self, process: Process, served: ServedChain, way: Transport) -> None:
+    def __init__(
+        self, process: Process, served: ServedChain, way: Transport, changed: Callable[[Scope], None] = _nobody_asks
+    ) -> None:
+        self._changed = changed
         self.readers = PerScope(lambda scope: process.reader(scope, ROLE, served))
         self.compactors = PerScope(lambda scope: CompactorClient(way, scope, process.clock))
         self._process = process
@@ -182,15 +191,20 @@ class _Access:
             self.compactors(scope),
             clock=self._process.clock,
             ids=self._process.ids,
-            on_receipt=lambda manifest_id: self.readers(scope).expect(manifest_id),
+            on_receipt=partial(self._received, scope),
         )
 
+    def _received(self, scope: Scope, manifest_id: str) -> None:
+        self.readers(scope).expect(manifest_id)
+        self._changed(scope)
 
-def make_services(settings: Settings, process: Process, ways: Ways) -> ApiServices:
+
+def make_services(settings: Settings, process: Process, ways: Ways, lifecycle: Lifecycle) -> ApiServices:
     """What the handlers are given."""
     own = _Access(process, CATALOG, ways.to(COMPACTOR))
-    flow = _Access(process, orchestration(), ways.to(FLOW_COMPACTOR))
+    flow = _Access(process, orchestration(), ways.to(FLOW_COMPACTOR), changed=process.published.tell)
     readers, desks, compactors = own.readers, own.desks, own.compactors
+    stores = PerScope(lambda scope: process.scoped_store(scope, ROLE))
     facts = keep_facts(process, desks, readers)
     secret = _cursor_secret(settings, process)
     return ApiServices(
@@ -198,7 +212,7 @@ def make_services(settings: Settings, process: Process, ways: Ways) -> ApiServic
         ids=process.ids,
         reader_for=readers,
         desk_for=desks,
-        store_for=PerScope(lambda scope: process.scoped_store(scope, ROLE)),
+        store_for=stores,
         cursors=CursorCodec(secret),
         query=_query_service(settings, process),
         queries=RunningQueries(process.clock, process.ids, query_history(settings, process, facts)),
@@ -212,6 +226,7 @@ def make_services(settings: Settings, process: Process, ways: Ways) -> ApiServic
         task_tokens=task_tokens(settings, process),
         heartbeats=Gathering(flow.desks, process.clock, WORKER_SOURCE),
         operator_group=settings.value("ARCO_ORCH_OPERATOR_GROUP"),
+        live=make_live(settings, process, lifecycle, Followed(flow.readers, stores)),
     )
 
 

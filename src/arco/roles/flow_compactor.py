@@ -6,6 +6,7 @@ from typing import Final
 from arco.clients.compactor import HttpTransport
 from arco.clients.nudges import Nudges
 from arco.config.settings import Settings
+from arco.core.scope import Scope
 from arco.kernel.compactors import Compactors
 from arco.kernel.envelope import Unit
 from arco.roles.chain_role import ChainRole, Writing, serve_chain
@@ -34,12 +35,18 @@ def build(settings: Settings, process: Process, environ: Mapping[str, str], *, o
 
 def _services(writing: Writing) -> CompactorServices:
     process = writing.process
+
+    def published(scope: Scope, units: Sequence[Unit]) -> None:
+        process.published.tell(scope)
+        if _matters(units):
+            process.news.tell(scope)
+
     return CompactorServices(
         writing.compactors,
         process.clock,
         writing.upkeeps,
         bucket=process.store,
-        published=lambda scope, units: process.news.tell(scope) if _matters(units) else None,
+        published=published,
     )
 
 

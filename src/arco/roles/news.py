@@ -1,4 +1,4 @@
-"""Nudges within a process: who has published news about runs says so, who acts on it hears; best effort."""
+"""Nudges within a process: who has published something about runs says so, who acts on it hears; best effort."""
 
 from collections.abc import Callable
 

@@ -61,6 +61,8 @@ class Process(msgspec.Struct, kw_only=True):
     grace_ms: int = GRACE_MS
     news: News = msgspec.field(default_factory=News)
     """Where whoever has published something about runs says so, to whoever of this process acts on it."""
+    published: News = msgspec.field(default_factory=News)
+    """Where it is said that a chain of runs has a new head, whatever it is about."""
     urls: dict[str, str] = msgspec.field(default_factory=dict)
     """Where each role of this process is reached from this machine, once its sockets are bound."""
     _secret: str = ""

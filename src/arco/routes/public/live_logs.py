@@ -73,6 +73,7 @@ async def put(request: Request) -> Response:
     store, piece = services.store_for(scope), LogPiece(writer=body.writer, parts=body.parts, last=body.last)
     match await keep_piece(store, services.clock, place, (body.piece, encoded(piece))):
         case Created():
+            services.live.logs.told(scope, place, body.piece, piece)
             return reply(LogPieceView(next_piece=body.piece + 1))
         case Taken():
             free = await next_number(store, place, body.piece)

@@ -170,7 +170,7 @@ def run_view(found: RunDetail, workspace: str, around: Circumstances) -> RunView
             for task in found.tasks
             for coming in (edges.get(task.task_key, ()),)
         ],
-        task_counts=_counts(found.tasks),
+        task_counts=counts_of(found.tasks),
         labels=labels,
     )
 
@@ -251,7 +251,8 @@ def _skipped_by(edges: Sequence[DependencyRow]) -> SkipView | None:
     return SkipView(upstream_task_key=first.upstream_task_key, upstream_resolution=first.resolution or "")
 
 
-def _counts(tasks: Sequence[TaskRow]) -> TaskCountsView:
+def counts_of(tasks: Sequence[TaskRow]) -> TaskCountsView:
+    """How many tasks are in which public state."""
     found: dict[str, int] = {}
     for task in tasks:
         state = public_task_state(task).lower()

@@ -81,6 +81,7 @@ async def put(request: Request) -> Response:
         raise Conflict(f"{key} is there already")
     match await create_only(store, services.clock, key, content):
         case Created():
+            services.live.logs.told(scope, place)
             return reply(LogView(path=key, size_bytes=len(content)))
         case Taken():
             raise Conflict(f"{key} is there already")
