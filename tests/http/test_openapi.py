@@ -149,7 +149,8 @@ async def a_run(world: World, api: httpx.AsyncClient) -> None:
     other = await trigger(api, "raw.events")
     assert (await api.post(f"{WORKSPACE}/runs/{other}/cancel", json={})).status_code == 200
     assert (await api.post(f"{WORKSPACE}/plans", json={"selection": ["raw.events"]})).status_code == 200
-    assert (await api.get(f"{WORKSPACE}/runs/{other}/events")).status_code == 200
+    for path in ("events", "logs/events"):
+        assert (await api.get(f"{WORKSPACE}/runs/{other}/{path}")).status_code == 200, path
     log = {"taskKey": "raw.events", "attempt": 1, "stdout": "hello"}
     assert (await api.post(f"{WORKSPACE}/runs/{run}/logs", json=log)).status_code == 200
     for path in (f"runs/{run}/logs", "orchestration", "partitions", "assets/raw.events/partitions/summary"):

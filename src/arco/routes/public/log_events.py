@@ -6,7 +6,7 @@ The id of an event says for every task how far it was told, so that any process 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -39,6 +39,7 @@ CLOSING_MS: Final = 10_000
 
 _SLICE_CHARS: Final = 16_384
 _STEP_S: Final = 1.0
+_END: Final = ".end"
 _RUNNING: Final = frozenset({"DISPATCHED", "RUNNING"})
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -72,8 +73,10 @@ async def show(request: Request) -> Response:
     live: Live = services.live
     first = await picture(snapshot, run_id)
     keys = _keys(first, query_params(request, LogEventsQuery).task_key)
-    positions = _positions(request, keys)
-    if positions is not None and first.over and all(map(_all_told, positions, (first.tasks[key] for key in keys))):
+    last = (request.headers.get(LAST_EVENT_ID) or "").strip()
+    positions = _positions(last.removesuffix(_END), keys) if last else [LogPosition() for _ in keys]
+    told = first.over and all(map(_all_told, positions, (first.tasks[key] for key in keys)))
+    if told and last.endswith(_END):
         return Response(status_code=204)
 
     async def events() -> Events:
@@ -82,8 +85,8 @@ async def show(request: Request) -> Response:
             live.runs.following(scope, run_id, encode) as run,
             live.logs.following(scope, run_id) as logs,
         ):
-            start = positions or [LogPosition() for _ in keys]
-            teller = _Teller(logs, services.store_for(scope), services.clock, dict(zip(keys, start, strict=True)))
+            store, start = services.store_for(scope), dict(zip(keys, positions, strict=True))
+            teller = _Teller(logs, store, services.clock, start)
             try:
                 async for message in _followed(teller, run, watch, first):
                     yield message
@@ -102,7 +105,7 @@ async def _followed(teller: "_Teller", run: Run, watch: HeadWatch, at: Picture) 
             async for message in teller.told(at):
                 yield message
             if at.over and teller.all_told(at):
-                yield event("end", teller.event_id, _ENCODER.encode({"state": public_state(at.run)}))
+                yield event("end", teller.event_id + _END, _ENCODER.encode({"state": public_state(at.run)}))
                 return
             news = asyncio.ensure_future(teller.logs.changed(heard))
             try:
@@ -143,10 +146,9 @@ class _Teller:
             task = at.tasks[key]
             while not _all_told(self._positions[key], task):
                 place = LogPlace(self.logs.run_id, key, self._positions[key].attempt)
-                before = self._positions[key]
                 async for message in self._attempt(place, task):
                     yield message
-                if self._positions[key].attempt == before.attempt:
+                if self._at(place).attempt == place.attempt:
                     waiting.append(place)
                     break
         self.logs.awaits(self, (place for place in waiting if at.tasks[place.task_key].state in _RUNNING))
@@ -154,33 +156,40 @@ class _Teller:
     async def _attempt(self, place: LogPlace, task: TaskRow) -> AsyncIterator[bytes]:
         """What is new of one attempt; moves its position."""
         over = _is_over(place, task)
+        if over and _silent(place, task):
+            self._move(place, LogPosition(place.attempt + 1))
+            return
+        if over and self._at(place).piece == 0 and (whole := await self._store.get(place.whole)) is not None:
+            for message in self._whole(place, whole.body):
+                yield message
+            return
         async for message in self._pieces(place, over=over):
             yield message
-        if not over or self._positions[place.task_key].attempt != place.attempt:
-            return
-        position = self._positions[place.task_key]
-        late = self._is_late(place, task)
-        if position.piece and not late:
-            return  # its last piece is on its way
-        whole = None if position.piece == 0 and _silent(place, task) else await self._store.get(place.whole)
-        if whole is None and not late and not _silent(place, task):
-            return
-        if position.piece and not position.slices:
-            told = "the live log broke off" + ("; the whole log follows, from its beginning" if whole else "")
-            yield self._event("gap", place, message=told)
-        slices = [] if whole is None else _slices(*streams_of(whole.body))
-        for index in range(position.slices, len(slices)):
-            last = index == len(slices) - 1
-            self._move(
-                place, position.next_attempt() if last else LogPosition(place.attempt, position.piece, index + 1)
-            )
-            yield self._event("log", place, parts=[slices[index]])
+        if over and self._at(place).attempt == place.attempt and self._is_late(place, task):
+            found = await self._store.get(place.whole)
+            for message in self._whole(place, None if found is None else found.body):
+                yield message
+
+    def _whole(self, place: LogPlace, body: bytes | None) -> Iterator[bytes]:
+        """The whole log slice by slice, and what to know of it when some of it was told in pieces; then it is over."""
+        position = self._at(place)
+        items: list[dict[str, Any]] = (
+            [{"parts": [part]} for part in _slices(*streams_of(body))] if body is not None else []
+        )
+        if position.piece:
+            rest = "; the whole log follows, from its beginning" if items else ""
+            items.insert(0, {"message": f"the live log broke off{rest}"})
+        for index in range(position.slices, len(items)):
+            self._move(place, LogPosition(place.attempt, position.piece, index + 1))
+            if index == len(items) - 1:
+                self._move(place, position.next_attempt())
+            yield self._event("gap" if "message" in items[index] else "log", place, **items[index])
         self._move(place, position.next_attempt())
 
     async def _pieces(self, place: LogPlace, *, over: bool) -> AsyncIterator[bytes]:
         """The next pieces of an attempt, as far as there are any."""
         name = (place.task_key, place.attempt)
-        position = self._positions[place.task_key]
+        position = self._at(place)
         while not position.slices:
             if not over and name in self._looked and position.piece >= self.logs.known(place):
                 return
@@ -201,6 +210,9 @@ class _Teller:
         ended_ms = task.completed_at if place.attempt == task.attempt else task.started_at
         seen_ms = self._ended_ms.setdefault((place.task_key, place.attempt), now_ms)
         return now_ms - min(seen_ms, ended_ms or seen_ms) >= CLOSING_MS
+
+    def _at(self, place: LogPlace) -> LogPosition:
+        return self._positions[place.task_key]
 
     def _move(self, place: LogPlace, position: LogPosition) -> None:
         self._positions[place.task_key] = position
@@ -243,11 +255,8 @@ def _keys(at: Picture, task_key: str | None) -> list[str]:
     return keys
 
 
-def _positions(request: Request, keys: Sequence[str]) -> list[LogPosition] | None:
-    """Where the caller was; None when it was nowhere. Raises `InvalidInput`."""
-    last = (request.headers.get(LAST_EVENT_ID) or "").strip()
-    if not last:
-        return None
+def _positions(last: str, keys: Sequence[str]) -> list[LogPosition]:
+    """Where the caller was. Raises `InvalidInput`."""
     found = unpacked(last, len(keys))
     if found is None:
         raise InvalidInput(f"{LAST_EVENT_ID} must be the id of an event of this stream, or be left out")
