@@ -228,6 +228,39 @@ def test_lineage_shows_trees_with_names(api, run):
     assert api.seen[1].path.endswith("?depth=3&direction=both")
 
 
+def test_lineage_of_a_table_that_an_asset_made_is_the_asset_s_too(api, run):
+    worst = "019b7700-2222-7abc-9def-000000000001"
+    table = {"id": worst, "properties": {"asset": "marts.worst_days"}}
+    api.routes["GET /api/v1/catalogs/nyc/schemas/marts/tables/worst_days"] = Reply(body=table)
+    by_hand = {"id": "a", "source_id": worst, "target_id": "a report", "edge_type": "derives_from"}
+    made = {"id": "b", "source_id": "raw.days", "target_id": "marts.worst_days", "edge_type": "derives_from"}
+    api.routes[f"GET /api/v1/lineage/{worst}"] = Reply(body={"upstream": [], "downstream": [by_hand]})
+    api.routes["GET /api/v1/lineage/marts.worst_days"] = Reply(body={"upstream": [made], "downstream": []})
+    code, out, _ = run("lineage", "nyc.marts.worst_days")
+    assert code == 0
+    assert out.splitlines() == [
+        "nyc.marts.worst_days",
+        "upstream:",
+        "  └─ raw.days  [derives_from]",
+        "downstream:",
+        "  └─ a report  [derives_from]",
+        "2 edges within 5 hops",
+    ]
+
+
+def test_lineage_of_a_column_goes_by_the_table_s_name_or_the_asset_s(api, run):
+    table = {"id": "019b7700-2222-7abc-9def-000000000001", "properties": {"asset": "marts.days"}}
+    api.routes["GET /api/v1/catalogs/nyc/schemas/marts/tables/days"] = Reply(body=table)
+    edge = {"id": "a", "source_id": "raw.days.min", "target_id": "marts.days.min", "edge_type": "column_derives_from"}
+    found = Reply(body={"upstream": [edge], "downstream": []})
+    api.routes["GET /api/v1/lineage/marts.days.min"] = found
+    api.routes[f"GET /api/v1/lineage/{table['id']}.min"] = Reply(body={"upstream": [], "downstream": []})
+    lines = ["upstream:", "  └─ raw.days.min  [column_derives_from]"]
+    assert run("lineage", "nyc.marts.days.min")[1].splitlines()[:3] == ["nyc.marts.days.min", *lines]
+    api.routes["GET /api/v1/catalogs/marts/schemas/days/tables/min"] = problem(404, "NOT_FOUND", "Catalog not found")
+    assert run("lineage", "marts.days.min")[1].splitlines()[:3] == ["marts.days.min", *lines]
+
+
 def test_query_shows_every_column_even_when_it_is_all_null(api, run):
     rows = pa.table({"month": pa.array([7, 6], pa.int8()), "note": pa.array([None, None], pa.string())})
     api.routes["POST /api/v1/query-data"] = Reply(body=arrow(rows), headers={"x-arco-truncated": "true"})

@@ -180,6 +180,14 @@ def test_its_runs_are_a_month_each_with_one_task_that_was_tried_again(first):
     assert (first["tasks"], {run["earlier"] for run in first["runs"]}) == (31, {False})
     answers = answers_of(first)
     assert {row["task_key"]: (row["tasks"], row["attempts"]) for row in answers["tasks"]} == TASKS
+    assert answers["attempts"] == [
+        {
+            "task_key": "raw.weather",
+            "attempt": 1,
+            "category": "INFRASTRUCTURE",
+            "error_message": "the weather service did not answer",
+        }
+    ]
     ends = {"first": "month=d:2013-01-01", "last": "month=d:2013-12-01"}
     assert answers["partitions"] == [
         {"asset_key": key, "months": 12, **ends} for key in ("clean.flights", "raw.flights")
@@ -188,8 +196,7 @@ def test_its_runs_are_a_month_each_with_one_task_that_was_tried_again(first):
 
 def test_it_tells_of_the_failure_of_the_retry_and_of_the_check_that_warns(first):
     told = " | ".join(first["remarks"])
-    failure = "raw.weather: attempt 1 of 3 failed (INFRASTRUCTURE: the weather service did not answer); the next one"
-    assert failure in told
+    assert "raw.weather: attempt 1 of 3 failed (INFRASTRUCTURE: the weather service did not answer)" in told
     assert "raw.weather: attempt 2 of 3 succeeded" in told
     assert "clean.flights of 2013-02: check few_are_cancelled warns: 5.1% never left" in told
     assert len(first["remarks"]) == 3
@@ -218,11 +225,6 @@ def test_the_catalog_knows_the_tables_and_their_columns(first):
     }
 
 
-def test_the_pipeline_is_through_within_fifteen_seconds(first):
-    """Five on two idle cores; tests have others beside them."""
-    assert first["timings"]["pipeline_s"] < 15, first["timings"]
-
-
 def test_a_second_demo_finds_its_runs_and_says_the_same(first, storage):
     again = run_demo(storage)
     assert {run["earlier"] for run in again["runs"]} == {True}
@@ -239,7 +241,7 @@ def test_every_command_it_lists_works_and_changed_code_is_deployed(first, storag
         url, *commands = [line.strip() for line in listed.splitlines()]
         assert url.startswith("export ARCO_URL=http://127.0.0.1:")
         assert commands[-1] == f"{url.removeprefix('export ARCO_URL=')} in a browser"
-        assert len(commands) == 12
+        assert len(commands) == 14
         for command in commands[:-1]:
             done = subprocess.run(
                 ["sh", "-c", f"{url}; {command.replace('curl ', 'curl -fsS ')}"],

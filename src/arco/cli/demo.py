@@ -105,9 +105,11 @@ def _next_steps(server: str, root: Path, story: Story, *, kept: bool) -> str:
     commands = [
         f"{at}{arco} runs",
         f"{arco} runs {reference}",
+        f"{arco} why {reference} raw.weather",
         f"{arco} logs {story.runs[1].run_id}",
         *begin,
         f"{arco} lineage nyc.marts.worst_days",
+        f"{arco} lineage nyc.marts.delays_by_carrier.late_percent",
         f"{arco} catalog show nyc.clean.flights",
         f'{arco} query --data "{_DESTINATIONS}"',
         f'{arco} query "{_SLOWEST}"',

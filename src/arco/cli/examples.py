@@ -3,7 +3,7 @@
 from typing import Final
 
 ARCO: Final = (
-    "A lakehouse catalog that keeps everything it knows as immutable files on object storage.\n"
+    "A lakehouse catalog, and runs that make its tables; all it knows is immutable files on object storage.\n"
     "There is no database: a directory is all it needs."
 )
 

@@ -1,8 +1,11 @@
 """What the command line can fail with, the exit code of each, and the two lines a person reads about it."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arco.core.errors import ArcoError
+
+if TYPE_CHECKING:
+    from arco.clients.api import ApiProblem
 
 OK: Final = 0
 PROBLEM: Final = 1
@@ -68,7 +71,7 @@ def _of_client(error: ArcoError) -> Failure:
     if isinstance(error, api.InvalidTarget):
         return Failure(USAGE, error.message, "check --url and ARCO_URL", code="USAGE")
     if isinstance(error, api.ApiProblem):
-        failure = Failure(PROBLEM, error.message, _advice(error.status, error.code), code=error.code)
+        failure = Failure(PROBLEM, error.message, _advice(error), code=error.code)
         failure.request_id = error.request_id
         return failure
     if isinstance(error, files.UnreadableFiles):
@@ -89,9 +92,23 @@ _ADVICE: Final = {
 }
 
 
-def _advice(status: int, code: str) -> str:
-    if code.casefold() == "outcome_unknown":
+_ADVICE_BY_WORDS: Final = (
+    ("has no logs yet", "a task that writes nothing has none; how it went is in: arco runs RUN"),
+    ("unknown asset keys", "name one that is deployed, or deploy it first: arco deploy assets.py"),
+    (" is partitioned by ", "run that one first, with --partition, and this one then without --upstream"),
+    ("are partitioned by ", "add --partition NAME=VALUE, for instance --partition date=2025-01-31"),
+    ("no manifest", "deploy the assets first: arco deploy assets.py, or arco dev"),
+)
+"""What to do about what the api says of runs, by its words: its codes are the contract's and too few."""
+
+
+def _advice(problem: "ApiProblem") -> str:
+    status = problem.status
+    if problem.code.casefold() == "outcome_unknown":
         return "look before repeating it: arco catalog history"
+    for words, advice in _ADVICE_BY_WORDS:
+        if words in problem.message:
+            return advice
     if status in _ADVICE:
         return _ADVICE[status]
     if status == 503:

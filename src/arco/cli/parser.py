@@ -5,6 +5,7 @@ imports nothing but argparse.
 """
 
 import argparse
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from arco.cli import examples
@@ -17,6 +18,18 @@ HOPS_MAX: Final = 64
 """As the api says (catalog.md 8.1 has one hop only)."""
 
 QUERY_FORMATS: Final = ("table", "json", "csv")
+GROUPS: Final = {
+    "begin": ("demo", "init", "dev"),
+    "make tables": ("deploy", "plan", "run", "runs", "logs", "why", "retry", "rerun", "cancel"),
+    "look at tables": ("catalog", "search", "lineage", "query", "audit"),
+    "serve": ("serve", "worker", "doctor", "version"),
+    "tend the storage": ("verify", "gc", "retention", "reconcile", "repair"),
+}
+"""How the help of `arco` lists its commands."""
+
+_ALL: Final = "command"
+_USAGE: Final = "arco [-h] [--version] COMMAND ..."
+_NAME_WIDTH: Final = 11
 
 
 class HelpfulParser(argparse.ArgumentParser):
@@ -29,9 +42,11 @@ class HelpfulParser(argparse.ArgumentParser):
 
 def build() -> HelpfulParser:
     """The parser of the whole command line."""
-    parser: HelpfulParser = _parser(HelpfulParser, prog="arco", description=examples.ARCO, epilog=examples.ARCO_EPILOG)
+    parser: HelpfulParser = _parser(HelpfulParser, prog="arco", usage=_USAGE, epilog=examples.ARCO_EPILOG)
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=HelpfulParser)
+    commands = parser.add_subparsers(
+        dest=_ALL, metavar="COMMAND", parser_class=HelpfulParser, help=argparse.SUPPRESS, prog="arco"
+    )
     _add_serve(commands)
     _add_worker(commands)
     add_runs(commands, Kinds(_command, _client, _positive, _port))
@@ -46,7 +61,17 @@ def build() -> HelpfulParser:
     _add_audit(commands)
     version = _command(commands, "version", "arco.cli.server:version", "print the version of arco and its parts")
     _json(version)
+    parser.description = f"{examples.ARCO}\n\n{_listed(commands.choices)}"
     return parser
+
+
+def _listed(parsers: Mapping[str, argparse.ArgumentParser]) -> str:
+    """Every command with what it does, in groups."""
+    lines: list[str] = []
+    for title, names in GROUPS.items():
+        lines.append(f"{title}:")
+        lines += [f"  {name.ljust(_NAME_WIDTH)}{parsers[name].description}" for name in names]
+    return "\n".join(lines)
 
 
 def _add_serve(commands: Any) -> None:
@@ -102,9 +127,7 @@ def _add_tending(commands: Any) -> None:
     mends = _command(commands, "repair", "arco.cli.tending:repair", "mend what is broken", epilog=examples.REPAIR)
     mends.add_argument("--apply", action="store_true", help="repair; without it, only say what is wrong")
     mends.add_argument("--alone", action="store_true", help="no server runs on this storage: allow every repair")
-    keeps = _parser(
-        commands.add_parser, "retention", help="pin versions", description="Pin versions.", epilog=examples.RETENTION
-    )
+    keeps = _parser(commands.add_parser, "retention", description="Pin versions.", epilog=examples.RETENTION)
     kinds = keeps.add_subparsers(dest="retention_command", metavar="COMMAND", required=True, parser_class=HelpfulParser)
     pin = _command(
         kinds, "pin", "arco.cli.tending:pin", "keep a version until it is released", epilog=examples.RETENTION
@@ -134,7 +157,7 @@ def _add_doctor(commands: Any) -> None:
 def _add_catalog(commands: Any) -> None:
     what = "look at and change the catalog"
     about = f"{what[0].upper()}{what[1:]}."
-    catalog = _parser(commands.add_parser, "catalog", help=what, description=about, epilog=examples.CATALOG)
+    catalog = _parser(commands.add_parser, "catalog", description=about, epilog=examples.CATALOG)
     verbs = catalog.add_subparsers(dest="verb", metavar="COMMAND", required=True, parser_class=HelpfulParser)
     module = "arco.cli.catalog"
 
@@ -222,7 +245,8 @@ def _add_audit(commands: Any) -> None:
 
 def _command(commands: Any, name: str, run: str, what: str, *, epilog: str = "") -> argparse.ArgumentParser:
     about = f"{what[0].upper()}{what[1:]}."
-    parser: argparse.ArgumentParser = _parser(commands.add_parser, name, help=what, description=about, epilog=epilog)
+    listed = {} if commands.dest == _ALL else {"help": what}  # all commands are listed in groups, by `_listed`
+    parser: argparse.ArgumentParser = _parser(commands.add_parser, name, description=about, epilog=epilog, **listed)
     parser.set_defaults(run=run)
     return parser
 

@@ -6,6 +6,7 @@ and one whose code was changed begins its own. A run that came to nothing is fol
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +22,10 @@ PATIENCE_S: Final = 120.0
 """Twenty times what all runs take."""
 
 _POLL_S: Final = 0.1
+_ATTEMPTS_SQL: Final = (
+    "SELECT task_key, attempt, category, error_message FROM system.orchestration.task_attempts "
+    "WHERE run_id = '{run_id}' ORDER BY ended_at"
+)
 
 
 class PipelineFailed(ArcoError):
@@ -78,30 +83,39 @@ class Pipeline:
         `remark` hears what a person would want to know. Raises `PipelineFailed`.
         """
         waiting = list(runs)
-        done: dict[str, dict[str, Any]] = {}
+        seen: dict[str, dict[str, Any]] = {}
         until = time.perf_counter() + PATIENCE_S
         while waiting:
+            seen |= {run["runId"]: run for run in islice(self._client.runs(), len(runs))}
             for one in waiting:
-                done[one.run_id] = self._client.run(one.run_id)
-                self._remark(done[one.run_id], one, remark)
-            waiting = [one for one in waiting if not _is_over(done[one.run_id])]
-            tell(sum(run["taskCounts"]["succeeded"] for run in done.values()), _tasks(done))
+                # A page of the list tells of all; the whole of a run is asked for when there is more to be said of it.
+                if one is waiting[0] or one.run_id not in seen or seen[one.run_id]["state"] in OVER:
+                    seen[one.run_id] = self._whole(one, remark)
+            waiting = [one for one in waiting if not _is_over(seen[one.run_id])]
+            counts = [seen[one.run_id] for one in runs]
+            tell(sum(run["tasksSucceeded"] for run in counts), sum(run["taskCount"] for run in counts))
             self._check()
             if waiting and time.perf_counter() > until:
                 raise PipelineFailed(f"the runs were not over after {PATIENCE_S:.0f} s", run_id=waiting[0].run_id)
             time.sleep(_POLL_S if waiting else 0)  # noqa: TID251  # a command in the real world
-        return _tasks(done)
+        return sum(seen[one.run_id]["taskCount"] for one in runs)
 
     @property
     def remarks(self) -> Sequence[str]:
         """All that was remarked, once each, in order."""
         return list(self._said.values())
 
-    def _remark(self, run: Mapping[str, Any], one: PartRun, remark: Callable[[str], None]) -> None:
-        for about, text in remarks_of(run, one.part, self._clock.now_ms()):
+    def _whole(self, one: PartRun, remark: Callable[[str], None]) -> dict[str, Any]:
+        """A run with its tasks, remarked on, and counted as in a list."""
+        run = self._client.run(one.run_id)
+        again = any(task["attempt"] > 1 for task in run["tasks"])
+        attempts = self._client.sql(_ATTEMPTS_SQL.format(run_id=one.run_id)) if again else ()
+        for about, text in remarks_of(run, one.part, self._clock.now_ms(), attempts):
             if about not in self._said and not one.earlier:
                 remark(text)
             self._said.setdefault(about, text)
+        counts = run["taskCounts"]
+        return run | {"taskCount": counts["total"], "tasksSucceeded": counts["succeeded"]}
 
     def _begun(self, part: Part) -> PartRun:
         key = f"demo:{self._code}:{part.name}"
@@ -118,10 +132,13 @@ class Pipeline:
             key = f"{key.partition('+')[0]}+{begun['runId']}"
 
 
-def remarks_of(run: Mapping[str, Any], part: Part, now_ms: int) -> Iterator[tuple[str, str]]:
+def remarks_of(
+    run: Mapping[str, Any], part: Part, now_ms: int, attempts: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[tuple[str, str]]:
     """What a person would want to know of the tasks of a run: failures, retries, checks that warn; what each is about.
 
-    What is said of one thing may differ from one look to the next, as the time until an attempt does.
+    What is said of one thing may differ from one look to the next, as the time until an attempt does. `attempts` are
+    those that have failed: who looks seldom sees them there only.
     """
     for task in run["tasks"]:
         name = f"{task['taskKey']} of {part.month}" if part.month else task["taskKey"]
@@ -129,9 +146,15 @@ def remarks_of(run: Mapping[str, Any], part: Part, now_ms: int) -> Iterator[tupl
         if "retryNotBefore" in task:
             why = f"{(task.get('error') or {}).get('category', 'FAILED')}: {task.get('errorMessage', '')}"
             wait_s = max(0, parse_ms(task["retryNotBefore"]) - now_ms) / 1000
-            yield f"{name} failed {attempt}", f"{name}: {attempt} failed ({why}); the next one begins in {wait_s:.1f} s"
+            told = f"{name}: {attempt} failed ({why}); the next one begins in {wait_s:.1f} s"
+            yield f"{name} failed {task['attempt']}", told
+        for failed in attempts:
+            if failed["task_key"] == task["taskKey"] and failed["attempt"] < task["attempt"]:
+                why = f"{failed.get('category')}: {failed.get('error_message')}"
+                told = f"{name}: attempt {failed['attempt']} of {task['maxAttempts']} failed ({why})"
+                yield f"{name} failed {failed['attempt']}", told
         if task["state"] == "SUCCEEDED" and task["attempt"] > 1:
-            yield f"{name} {attempt}", f"{name}: {attempt} succeeded"
+            yield f"{name} succeeded", f"{name}: {attempt} succeeded"
         for check in (task.get("output") or {}).get("checks", ()):
             if not check["passed"]:
                 told = f"{name}: check {check['name']} warns: {check.get('description', '')}"
@@ -141,11 +164,7 @@ def remarks_of(run: Mapping[str, Any], part: Part, now_ms: int) -> Iterator[tupl
 def _is_over(run: Mapping[str, Any]) -> bool:
     """Whether a run has succeeded. Raises `PipelineFailed` when it is over and has not."""
     if run["state"] not in OVER or run["state"] == "SUCCEEDED":
-        return bool(run["state"] in OVER)
+        return run["state"] in OVER
     failed = [task for task in run["tasks"] if task["state"] == "FAILED"]
     told = "; ".join(f"{task['taskKey']}: {task.get('errorMessage')}" for task in failed)
     raise PipelineFailed(f"run {run['runId']} is {run['state']}: {told}", run_id=run["runId"])
-
-
-def _tasks(runs: Mapping[str, Mapping[str, Any]]) -> int:
-    return sum(int(run["taskCounts"]["total"]) for run in runs.values())

@@ -68,11 +68,17 @@ QUESTIONS: Final = (
     ),
     Question(
         "tasks",
-        "What did the runs consist of, and which tasks took more than one attempt?",
+        "What did the runs consist of?",
         "/query",
         "SELECT task_key, count(*) AS tasks, sum(attempt) AS attempts,\n"
         "       round(avg(completed_at - started_at)) AS avg_ms\n"
         "FROM system.orchestration.tasks WHERE state = 'SUCCEEDED' GROUP BY task_key ORDER BY task_key",
+    ),
+    Question(
+        "attempts",
+        "Which attempts failed, and why?",
+        "/query",
+        "SELECT task_key, attempt, category, error_message FROM system.orchestration.task_attempts ORDER BY ended_at",
     ),
     Question(
         "partitions",

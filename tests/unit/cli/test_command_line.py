@@ -43,6 +43,15 @@ def test_every_command_has_a_description_and_names_a_function_that_exists():
         assert command.description, command.prog
 
 
+def test_the_help_of_arco_lists_every_command_once():
+    named = [name for names in parser.GROUPS.values() for name in names]
+    commands = {child.prog.removeprefix("arco ").split()[0] for child in every_parser(parser.build())} - {"arco"}
+    assert sorted(named) == sorted(commands)
+    listed = parser.build().format_help()
+    for name in named:
+        assert f"\n  {name} " in listed
+
+
 def test_every_command_that_does_something_teaches_by_example():
     for command in every_parser(parser.build()):
         if command.prog not in ("arco version", "arco"):

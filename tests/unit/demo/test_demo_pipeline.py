@@ -31,6 +31,18 @@ def test_a_failure_is_told_with_its_category_and_when_the_next_attempt_is():
     assert told(FAILED) == ["raw.weather: attempt 1 of 3 failed (USER_CODE: no); the next one begins in 1.5 s"]
 
 
+def test_a_failure_that_nobody_saw_in_time_is_told_before_the_success():
+    attempts = [{"task_key": "raw.weather", "attempt": 1, "category": "USER_CODE", "error_message": "no"}]
+    task = {"taskKey": "raw.weather", "state": "SUCCEEDED", "attempt": 2, "maxAttempts": 3}
+    part, now_ms = Part("a part", ()), parse_ms(NOW)
+    found = dict(remarks_of({"tasks": [task]}, part, now_ms, attempts))
+    assert list(found.values()) == [
+        "raw.weather: attempt 1 of 3 failed (USER_CODE: no)",
+        "raw.weather: attempt 2 of 3 succeeded",
+    ]
+    assert dict(remarks_of({"tasks": [FAILED]}, part, now_ms)).keys() <= found.keys()
+
+
 def test_one_failure_is_one_thing_however_often_it_is_looked_at():
     later = parse_ms("2026-01-01T00:00:01Z")
     (first,) = remarks_of({"tasks": [FAILED]}, Part("a part", ()), parse_ms(NOW))

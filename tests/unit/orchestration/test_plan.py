@@ -92,6 +92,17 @@ def test_unknown_assets_are_named_all_of_them() -> None:
         plan_of(graph_of(DIAMOND), "a.a", "y.y", "x.x")
 
 
+def test_of_an_unknown_asset_the_one_that_was_meant_is_named_or_some_that_there_are() -> None:
+    graph = graph_of({"raw.orders": [], "marts.spending": ["raw.orders"]})
+    with pytest.raises(InvalidInput, match=r"unknown asset keys: raw\.order; did you mean raw\.orders\?"):
+        plan_of(graph, "raw.order")
+    with pytest.raises(InvalidInput, match=r"unknown asset keys: x\.x; there are marts\.spending, raw\.orders$"):
+        plan_of(graph, "x.x")
+    many = graph_of({f"n.asset_{number:04}": [] for number in range(2_001)})
+    with pytest.raises(InvalidInput, match=r"there are n\.asset_0000, .*n\.asset_0004 and 1,996 more$"):
+        plan_of(many, "n.asset_x")
+
+
 def test_a_circle_of_assets_is_refused() -> None:
     with pytest.raises(InvalidInput, match="in a circle"):
         graph_of({"a.a": ["b.b"], "b.b": ["a.a"]})

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
@@ -9,6 +10,11 @@ import msgspec
 
 from arco.core.errors import InvalidInput
 from arco.domains.orchestration.plan.manifest import Asset, Dependency, Manifest
+
+_LOOKED_THROUGH_MAX: Final = 2_000
+"""Assets among which one is sought that was meant: some milliseconds."""
+
+_NAMED_MAX: Final = 5
 
 
 class Graph:
@@ -47,7 +53,7 @@ def selected(
     """The selected assets in the order of their keys, each with the reason. Raises `InvalidInput`."""
     unknown = sorted(set(roots) - graph.assets.keys())
     if unknown:
-        raise InvalidInput(f"unknown asset keys: {', '.join(unknown)}", unknown=unknown)
+        raise InvalidInput(f"unknown asset keys: {', '.join(unknown)}{_instead(unknown, graph)}", unknown=unknown)
     if not roots:
         raise InvalidInput("selection is empty: name at least one asset")
     found: dict[str, Reason] = {root: Reason("root") for root in sorted(roots)}
@@ -59,6 +65,15 @@ def selected(
         # only what the roots change is made again.
         reach(found, start, graph.read_by, "downstream")
     return dict(sorted(found.items()))
+
+
+def _instead(unknown: Sequence[str], graph: Graph) -> str:
+    """The asset that the first unknown one was meant to be, or a few of those there are."""
+    known = sorted(graph.assets)
+    if len(known) <= _LOOKED_THROUGH_MAX and (near := get_close_matches(unknown[0], known, n=1)):
+        return f"; did you mean {near[0]}?"
+    more = f" and {len(known) - _NAMED_MAX:,} more" if len(known) > _NAMED_MAX else ""
+    return f"; there are {', '.join(known[:_NAMED_MAX])}{more}" if known else ""
 
 
 def reach(found: dict[str, Reason], start: Sequence[str], edges: Mapping[str, Iterable[str]], why: str) -> None:
