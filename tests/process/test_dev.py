@@ -42,18 +42,27 @@ class Dev:
             text=True,
         )
         self.lines: list[str] = []
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if line.startswith("next,"):
-                break
-        self.text = "".join(self.lines)
+        self._more = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self.wait_for("next, in another terminal")
+
+    @property
+    def text(self) -> str:
+        """All it has said."""
+        return "".join(self.lines)
+
+    def wait_for(self, text: str, count: int = 1) -> None:
+        """Return once it has said this so many times."""
+        with self._more:
+            assert self._more.wait_for(lambda: self.text.count(text) >= count, timeout=120), self.text
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        self.lines.extend(self.process.stdout)
+        for line in self.process.stdout:
+            with self._more:
+                self.lines.append(line)
+                self._more.notify_all()
 
     def url(self, of: str) -> str:
         """Where the server or the worker is."""
@@ -99,14 +108,16 @@ def test_a_newcomers_project_runs_is_queried_and_leaves_nothing_behind(tmp_path:
     dev = Dev(project)
     try:
         server, worker = dev.url("server"), dev.url("worker")
-        assert "deployed 3 assets" in dev.text, dev.text
+        assert "deployed 3 assets: marts.best_customer, marts.spending, raw.orders" in dev.text, dev.text
+        assert "arco run marts.best_customer --upstream" in dev.lines[-1]
         run = arco("run", "marts.best_customer", "--upstream", folder=project, url=server)
         assert run.returncode == 0, run.stdout + run.stderr
         assert "SUCCEEDED: 3 succeeded" in run.stdout
         rows = arco("query", "--data", "SELECT * FROM lake.marts.best_customer", "--json", folder=project, url=server)
         assert json.loads(rows.stdout) == [{"customer": "bob", "spent": 103.75, "orders": 2}]
-        lineage = arco("lineage", "marts.best_customer", folder=project, url=server)
-        assert "raw.orders" in lineage.stdout
+        for name in ("lake.marts.best_customer", "marts.best_customer"):  # the table, and the asset that makes it
+            lineage = arco("lineage", name, folder=project, url=server)
+            assert "raw.orders" in lineage.stdout
         (listed,) = json.loads(arco("runs", "--json", folder=project, url=server).stdout)
         logs = arco("logs", listed["runId"], folder=project, url=server)
         assert "reading orders" in logs.stdout
@@ -115,6 +126,43 @@ def test_a_newcomers_project_runs_is_queried_and_leaves_nothing_behind(tmp_path:
     assert code == 0, dev.lines
     assert not listening(server)
     assert not listening(worker)
+
+
+WORKS = '''
+from arco import asset
+
+
+@asset(namespace="raw", retries=0)
+def orders() -> dict[str, list[int]]:
+    """Always there."""
+    return {"id": [1, 2]}
+'''
+
+
+def test_code_that_is_broken_is_told_and_once_mended_runs_without_starting_anything_again(tmp_path: Path) -> None:
+    """Broken at the start, mended, broken again, mended again: the terminal says so, and `arco run` follows."""
+    code = tmp_path / "assets.py"
+    code.write_text(f"import no_such_module\n{WORKS}", encoding="utf-8")
+    dev = Dev(tmp_path)
+    try:
+        server = dev.url("server")
+        assert "no_such_module" in dev.text
+        refused = arco("run", "raw.orders", folder=tmp_path, url=server)
+        assert (refused.returncode, "arco dev" in refused.stderr) == (1, True), refused.stderr
+        code.write_text(WORKS, encoding="utf-8")
+        dev.wait_for("deployed 1 asset: raw.orders")
+        code.write_text(f"1 / 0\n{WORKS}", encoding="utf-8")
+        dev.wait_for("ZeroDivisionError")
+        code.write_text(WORKS.replace("[1, 2]", "[1, 2, 3]"), encoding="utf-8")
+        dev.wait_for("deployed 1 asset: raw.orders", 2)
+        run = arco("run", "raw.orders", folder=tmp_path, url=server)
+        assert run.returncode == 0, run.stdout + run.stderr
+        rows = arco(
+            "query", "--data", "SELECT count(*) AS n FROM lake.raw.orders", "--json", folder=tmp_path, url=server
+        )
+        assert json.loads(rows.stdout) == [{"n": 3}]
+    finally:
+        assert dev.stop() == 0
 
 
 BROKEN = '''
@@ -137,7 +185,8 @@ def test_a_failing_asset_shows_where_and_what_to_do(tmp_path: Path) -> None:
         run = arco("run", "raw.orders", folder=tmp_path, url=server)
         assert run.returncode == 1, run.stdout + run.stderr
         first, _, last = run.stdout.partition("FAILED: 1 failed")
-        assert "tried again at" in first
+        assert re.search(r"tried again (in \d+ s, )?at \d\d:\d\d:\d\d UTC", first)
+        assert first.count("Traceback") == 1  # the same one is not told again before the end
         assert "raw.orders: USER_CODE in attempt 2" in last
         for told in (first, last):
             assert 'raise ValueError("the orders are on holiday")' in told

@@ -97,7 +97,7 @@ _ADVICE_BY_WORDS: Final = (
     ("unknown asset keys", "name one that is deployed, or deploy it first: arco deploy assets.py"),
     (" is partitioned by ", "run that one first, with --partition, and this one then without --upstream"),
     ("are partitioned by ", "add --partition NAME=VALUE, for instance --partition date=2025-01-31"),
-    ("no manifest", "deploy the assets first: arco deploy assets.py, or arco dev"),
+    ("nothing is deployed", "arco deploy assets.py does; arco dev, too, and says what keeps it from that"),
 )
 """What to do about what the api says of runs, by its words: its codes are the contract's and too few."""
 

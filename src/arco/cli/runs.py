@@ -9,13 +9,13 @@ from arco.cli.failures import OK, PROBLEM, CommandProblem
 from arco.cli.render import Table, counted
 from arco.cli.session import client_of, moment
 from arco.cli.terminal import Terminal
+from arco.cli.told_tasks import next_attempt, trace_lines, warnings
 from arco.clients.api import PREFIX, ApiClient, Call, path_of
 
 _POLL_S: Final = 0.25
 _OVER: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 _MARKS: Final = {"SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "CANCELLED": "-", "RUNNING": "▸"}
 _STYLES: Final = {"SUCCEEDED": "green", "FAILED": "red", "SKIPPED": "dim", "CANCELLED": "dim", "RUNNING": "yellow"}
-_TRACE_LINES: Final = 12
 _PATH_MAX: Final = 10
 _LEVELS_MAX: Final = 12
 _INDENT: Final = "  "
@@ -169,16 +169,19 @@ def watched(client: ApiClient, path: str, terminal: Terminal) -> int:
 
 def _followed(client: ApiClient, path: str, terminal: Terminal) -> dict[str, Any]:
     seen: dict[str, tuple[str, int]] = {}
+    traces: dict[str, Sequence[str]] = {}
     while True:
         found: dict[str, Any] = client.get(path).json()
         if not terminal.as_json:
-            _tell_changes(found, seen, terminal)
+            _tell_changes(found, seen, traces, terminal)
         if found["state"] in _OVER:
             return found
         time.sleep(_POLL_S)  # noqa: TID251  # a command in the real world
 
 
-def _tell_changes(found: Mapping[str, Any], seen: dict[str, tuple[str, int]], terminal: Terminal) -> None:
+def _tell_changes(
+    found: Mapping[str, Any], seen: dict[str, tuple[str, int]], traces: dict[str, Sequence[str]], terminal: Terminal
+) -> None:
     if not seen:
         tasks = counted(len(found["tasks"]), "task")
         terminal.say(f"run {found['runId']}: {tasks}")
@@ -190,8 +193,9 @@ def _tell_changes(found: Mapping[str, Any], seen: dict[str, tuple[str, int]], te
         if before == now or (task["state"] not in _MARKS and not again):
             continue
         terminal.say(_line(task, terminal))
-        if again:
-            # Who reads this wants to see now what is wrong, not after the last attempt.
+        if again and traces.get(task["taskKey"]) != trace_lines(task):
+            # Who reads this wants to see now what is wrong, not after the last attempt; and not once more.
+            traces[task["taskKey"]] = trace_lines(task)
             _tell_trace(task, terminal)
 
 
@@ -205,7 +209,7 @@ def _line(task: Mapping[str, Any], terminal: Terminal) -> str:
 def _why(task: Mapping[str, Any]) -> str:
     """Why a task is as it is, where that is not plain."""
     if "retryNotBefore" in task:
-        return f": {task.get('errorMessage', '')} - tried again at {moment(task['retryNotBefore'])} UTC"
+        return f": {task.get('errorMessage', '')} - tried again {next_attempt(task)}"
     if "skipAttribution" in task:
         because = task["skipAttribution"]
         return f": {because['upstreamTaskKey']} is {because['upstreamResolution']}"
@@ -220,6 +224,8 @@ def _tell_end(found: Mapping[str, Any], terminal: Terminal) -> None:
     kinds = ("succeeded", "failed", "skipped", "cancelled")
     told = ", ".join(f"{counts[kind]} {kind}" for kind in kinds if counts[kind])
     style = "green" if found["state"] == "SUCCEEDED" else "red"
+    for warning in warnings(found):
+        terminal.say(terminal.styled(f"  ! {warning}", "yellow"))
     terminal.say(terminal.styled(f"{found['state']}: {told or 'no tasks'}", style))
     failed = [task for task in found["tasks"] if task["state"] == "FAILED"]
     for task in failed:
@@ -239,9 +245,7 @@ def _tell_failure(task: Mapping[str, Any], terminal: Terminal) -> None:
 
 
 def _tell_trace(task: Mapping[str, Any], terminal: Terminal) -> None:
-    error = task.get("error") or {}
-    trace: Sequence[str] = (error.get("stackTrace") or task.get("errorMessage") or "").rstrip().splitlines()
-    for line in trace[-_TRACE_LINES:]:
+    for line in trace_lines(task):
         terminal.say(f"  {line}")
 
 
