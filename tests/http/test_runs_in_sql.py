@@ -34,6 +34,16 @@ async def test_runs_and_tasks_are_relations(world: World, api: httpx.AsyncClient
     assert made == {"asset_key": "raw.events", "delta_table": "events"}
 
 
+async def test_attempts_that_failed_are_rows(world: World, api: httpx.AsyncClient) -> None:
+    await deploy(api)
+    run = await trigger(api, "raw.events")
+    failure = {"category": "INFRASTRUCTURE", "message": "no answer"}
+    await Attempt(world, api, run, "raw.events").through("FAILED", error=failure)
+    (found,) = await rows(api, "SELECT * FROM system.orchestration.task_attempts")
+    assert (found["run_id"], found["task_key"], found["attempt"]) == (run, "raw.events", 1)
+    assert (found["category"], found["error_message"]) == ("INFRASTRUCTURE", "no answer")
+
+
 async def test_runs_join_with_the_catalog_and_either_may_be_empty(api: httpx.AsyncClient) -> None:
     no_runs = await api.post("/query", json={"sql": "SELECT * FROM system.orchestration.runs"})
     assert no_runs.status_code == 404

@@ -78,8 +78,7 @@ def _show(terminal: Terminal, children: Running, story: Story, root: Path, *, se
         if serve:
             code = root / PROJECT / CODE
             terminal.say(f"\nserving {children.server.url}; {code} is deployed again when it changes; Ctrl-C stops it")
-            deploying = Deploying([str(code)], children.server.url, terminal, project=root / PROJECT)
-            deploying.follow(children.check)
+            Deploying([str(code)], children, terminal, project=root / PROJECT).follow()
     except KeyboardInterrupt:
         terminal.note("\nstopping")
 

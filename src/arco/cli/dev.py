@@ -22,11 +22,11 @@ def dev(args: Namespace, terminal: Terminal) -> int:
             children.server.wait_ready()
             children.worker.wait_ready()
             relabel("server and worker are ready")
-        deploying = Deploying(code, children.server.url, terminal)
+        deploying = Deploying(code, children, terminal)
         deploying.deploy()
         _tell(children, deploying, args.catalog, terminal)
         with contextlib.suppress(KeyboardInterrupt):
-            deploying.follow(children.check)
+            deploying.follow()
         terminal.note("\nstopping")
     return OK
 

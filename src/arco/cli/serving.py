@@ -1,12 +1,11 @@
 """What commands that serve share: failures of their children in words, and a project deployed as its files change."""
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +14,15 @@ from arco.cli.failures import OK, CommandProblem
 from arco.cli.render import counted, cut
 from arco.cli.terminal import Terminal
 from arco.demo.processes import ChildFailed, PortTaken
+from arco.demo.site import Running
+from arco.worker.code_files import HEADER, state_of
 
-_LOOK_S: Final = 0.5
+_LOOK_S: Final = 0.25
+_LOOKS_MAX: Final = 80
+"""20 s: a worker that takes longer has other trouble, which its log and its tasks tell of."""
+
 _LINES_TOLD: Final = 12
 _NAMES_WIDTH: Final = 90
-_SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
 @contextmanager
@@ -40,19 +43,21 @@ class Deploying:
     keeps the ids of assets.
     """
 
-    def __init__(self, code: Sequence[str], url: str, terminal: Terminal, *, project: Path | None = None) -> None:
+    def __init__(
+        self, code: Sequence[str], children: Running, terminal: Terminal, *, project: Path | None = None
+    ) -> None:
         self._code = code
-        self._url = url
+        self._children = children
         self._terminal = terminal
         self._project = project or Path()
-        self._seen = _files(code)
+        self._seen = state_of(code)
         self.next = "arco run NAMESPACE.ASSET --upstream"
         """A command that runs something of what was deployed last."""
 
     def deploy(self) -> None:
         """Deploy what the code says; what is wrong with it is shown, and nothing else changes."""
         done = subprocess.run(
-            [sys.executable, "-m", "arco", "deploy", *self._code, "--url", self._url, "--json"],
+            [sys.executable, "-m", "arco", "deploy", *self._code, "--url", self._children.server.url, "--json"],
             cwd=self._project,
             env=os.environ | {"ARCO_TENANT": "", "ARCO_WORKSPACE": "", "ARCO_TOKEN": ""},
             capture_output=True,
@@ -67,26 +72,23 @@ class Deploying:
         for line in done.stderr.strip().splitlines()[-_LINES_TOLD:] if done.returncode != OK else ():
             self._terminal.note(line)
 
-    def follow(self, check: Callable[[], None]) -> None:
-        """Deploy again and again until interrupted; `check` is called in between."""
+    def follow(self) -> None:
+        """Deploy again and again until interrupted. Raises `ChildFailed` when server or worker has ended."""
         while True:
-            time.sleep(_LOOK_S)  # noqa: TID251  # a command in the real world
-            check()
-            found = _files(self._code)
+            self._look_away()
+            found = state_of(self._code)
             if found != self._seen:
                 self._seen = found
+                self._await_worker(found)
                 self.deploy()
 
+    def _await_worker(self, state: str) -> None:
+        """Who reads that something is deployed and runs it gets this code, not the one before."""
+        for _ in range(_LOOKS_MAX):
+            if self._children.worker.says(HEADER) == state:
+                return
+            self._look_away()
 
-def _files(code: Sequence[str]) -> frozenset[tuple[str, int, int]]:
-    """The Python files of the project with their times and sizes."""
-    folders = {Path(target) if Path(target).is_dir() else Path(target).parent for target in code}
-    found = set()
-    for folder in folders:
-        for file in folder.rglob("*.py"):
-            if any(part in _SKIPPED or part.startswith(".") for part in file.relative_to(folder).parts):
-                continue
-            with contextlib.suppress(OSError):
-                facts = file.stat()
-                found.add((str(file), facts.st_mtime_ns, facts.st_size))
-    return frozenset(found)
+    def _look_away(self) -> None:
+        time.sleep(_LOOK_S)  # noqa: TID251  # a command in the real world
+        self._children.check()

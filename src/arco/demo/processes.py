@@ -69,9 +69,21 @@ class Child:
         while time.perf_counter() - began < READY_S_MAX:
             if self._ended_within(_POLL_S):
                 raise self._failed(f"the {self.name} ended with code {self._process.returncode} before it was ready")
-            if _answers(self._program.port, self._program.probe):
+            if self.says() is not None:
                 return
         raise self._failed(f"the {self.name} was not ready after {READY_S_MAX:.0f} s")
+
+    def says(self, header: str = "") -> str | None:
+        """A header of its answer to the probe, empty when there is none; None when it is not ready."""
+        connection = http.client.HTTPConnection(HOST, self._program.port, timeout=1)
+        try:
+            connection.request("GET", self._program.probe)
+            answer = connection.getresponse()
+            return answer.getheader(header, "") if answer.status == http.client.OK else None
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
 
     def check(self) -> None:
         """Raise `ChildFailed` when it has ended: it runs until somebody stops it."""
@@ -165,14 +177,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _answers(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=1)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +27,7 @@ from arco.core.secret_set import SecretSet
 from arco.dispatch.envelope import ENVELOPE_BYTES_MAX, SECRET_HEADER
 from arco.worker.attempt import Bench
 from arco.worker.children import CodeBroken
+from arco.worker.code_files import HEADER, state_of
 from arco.worker.desk import Desk, Gatekeeping
 from arco.worker.pool import Pool, PoolSettings
 from arco.worker.registry import Registry
@@ -71,6 +71,7 @@ class _Worker:
         self._callbacks = GatheredCallbacks(_caller(settings), self._clock)
         self._registry = Registry(settings)
         self._desk = self._new_desk()
+        self._code: str | None = None
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -83,13 +84,14 @@ class _Worker:
         runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            seen = await asyncio.to_thread(_fingerprint, self._hand.targets) if self._hand.watch else None
+            seen = await asyncio.to_thread(state_of, self._hand.targets) if self._hand.watch else None
             self._listen_to_signals()
             if not await self._pool_started():
                 return
             # Only now: a dispatch that comes earlier would be lost with code that cannot be loaded.
             site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1_024)
             await site.start()
+            self._code = seen
             self._tell(runner)
             if seen is not None:
                 self._begin(self._watch(seen))
@@ -153,7 +155,7 @@ class _Worker:
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         if request.path == "/health":
-            return web.Response(text="ok")
+            return web.Response(text="ok", headers={HEADER: self._code} if self._code else None)
         if request.path != "/dispatch":
             return web.Response(status=404, text="not found")
         if request.method != "POST":
@@ -189,35 +191,15 @@ class _Worker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _watch(self, seen: "_Files") -> None:
+    async def _watch(self, seen: str) -> None:
         """Load the code anew whenever a file of it is another one than when it was looked at last."""
         while True:
             await self._clock.sleep_ms(WATCH_MS)
-            found = await asyncio.to_thread(_fingerprint, self._hand.targets)
+            found = await asyncio.to_thread(state_of, self._hand.targets)
             if found != seen:
                 seen = found
                 await self._pool.reload()
-
-
-_Files = frozenset[tuple[str, int, int]]
-
-
-def _fingerprint(targets: Sequence[str]) -> _Files:
-    """Every Python file of the targets with its time and size; of modules, those below the working directory."""
-    places = [Path(target) for target in targets]
-    folders = [place if place.is_dir() else place.parent if place.exists() else Path() for place in places]
-    found = set()
-    for folder in folders:
-        for file in folder.rglob("*.py"):
-            if any(part.startswith(".") or part in _UNWATCHED for part in file.relative_to(folder).parts):
-                continue
-            with contextlib.suppress(OSError):
-                facts = file.stat()
-                found.add((str(file), facts.st_mtime_ns, facts.st_size))
-    return frozenset(found)
-
-
-_UNWATCHED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
+                self._code = found
 
 
 def _pool_settings(settings: WorkerSettings, targets: Sequence[str]) -> PoolSettings:

@@ -11,8 +11,7 @@ from arco.core.errors import InvalidInput
 from arco.core.instant import http_text
 from arco.core.limits import SQL_ROWS_MAX
 from arco.core.scope import Scope
-from arco.domains.orchestration.automation_rows import AUTOMATION
-from arco.domains.orchestration.rows import ALL
+from arco.domains.orchestration.domain import OrchestrationDomain
 from arco.edge.codec import decode, no_content, query_params, reply
 from arco.edge.connection import while_connected
 from arco.edge.context import context_of, services_of
@@ -27,7 +26,7 @@ TRUNCATED_HEADER = "x-arco-truncated"
 QUERY_HEADER = "x-arco-query-id"
 EXPLAINS: Final = ("plan", "analyze")
 
-_OF_RUNS: Final = frozenset(table.name for table in (*ALL, *AUTOMATION))
+_OF_RUNS: Final = frozenset(table.name for table in OrchestrationDomain.tables)
 """Tables of orchestration's chain."""
 
 Answerer = Callable[[Any, Scope, Ask], Coroutine[Any, Any, QueryResult]]
