@@ -1,6 +1,5 @@
 """`arco run`, `runs`, `cancel`, `rerun`, `retry`, `logs`: asking for runs and watching them to their end."""
 
-import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -11,6 +10,7 @@ from arco.cli.session import client_of, moment
 from arco.cli.terminal import Terminal
 from arco.cli.told_tasks import next_attempt, trace_lines, warnings
 from arco.clients.api import PREFIX, ApiClient, Call, path_of
+from arco.core.waiting import pause_s
 
 _POLL_S: Final = 0.25
 _OVER: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
@@ -176,7 +176,7 @@ def _followed(client: ApiClient, path: str, terminal: Terminal) -> dict[str, Any
             _tell_changes(found, seen, traces, terminal)
         if found["state"] in _OVER:
             return found
-        time.sleep(_POLL_S)  # noqa: TID251  # a command in the real world
+        pause_s(_POLL_S)
 
 
 def _tell_changes(

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final
 from arco.cli.failures import OK, CommandProblem
 from arco.cli.render import counted, cut
 from arco.cli.terminal import Terminal
+from arco.core.waiting import pause_s
 from arco.demo.processes import ChildFailed, PortTaken
 from arco.demo.site import Running
 from arco.worker.code_files import HEADER, state_of
@@ -90,5 +90,5 @@ class Deploying:
             self._look_away()
 
     def _look_away(self) -> None:
-        time.sleep(_LOOK_S)  # noqa: TID251  # a command in the real world
+        pause_s(_LOOK_S)
         self._children.check()

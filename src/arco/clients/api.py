@@ -9,7 +9,6 @@ was appended, unless its code says that the outcome is unknown (catalog.md 3.5, 
 import http.client
 import json
 import socket
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
@@ -17,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from arco.core.errors import ArcoError
+from arco.core.waiting import pause_s
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 PREFIX: Final = "/api/v1"
@@ -113,7 +113,7 @@ class ApiClient:
         target: Target,
         *,
         new_key: Callable[[], str] = fresh_key,
-        sleep: Callable[[float], None] = time.sleep,  # noqa: TID251  # a synchronous client of the real world
+        sleep: Callable[[float], None] = pause_s,
         timeout_s: float = 60.0,
     ) -> None:
         self.target = target

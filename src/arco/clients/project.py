@@ -8,13 +8,13 @@ goes on meanwhile.
 import asyncio
 import io
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
 from arco.clients.api import PREFIX, ApiClient, Call, fresh_key, path_of, target_from
 from arco.core.errors import ArcoError
+from arco.core.waiting import pause_s, steady_s
 
 OVER: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 """States of runs that stay."""
@@ -47,8 +47,8 @@ class Client:
         tenant: str | None = None,
         workspace: str | None = None,
         timeout_s: float = 60.0,
-        sleep: Callable[[float], None] = time.sleep,  # noqa: TID251  # a synchronous client of the real world
-        steady_s: Callable[[], float] = time.monotonic,  # noqa: TID251  # a synchronous client of the real world
+        sleep: Callable[[float], None] = pause_s,
+        steady_s: Callable[[], float] = steady_s,
     ) -> None:
         target = target_from(os.environ, url=url, token=token, tenant=tenant, workspace=workspace)
         self._api = ApiClient(target, timeout_s=timeout_s)

@@ -15,6 +15,7 @@ from arco.clients.project import OVER, Client
 from arco.core.clock import Clock
 from arco.core.errors import ArcoError
 from arco.core.instant import parse_ms
+from arco.core.waiting import pause_s
 from arco.demo.source import MONTHS
 
 LABEL: Final = "demo"
@@ -97,7 +98,7 @@ class Pipeline:
             self._check()
             if waiting and time.perf_counter() > until:
                 raise PipelineFailed(f"the runs were not over after {PATIENCE_S:.0f} s", run_id=waiting[0].run_id)
-            time.sleep(_POLL_S if waiting else 0)  # noqa: TID251  # a command in the real world
+            pause_s(_POLL_S if waiting else 0)
         return sum(seen[one.run_id]["taskCount"] for one in runs)
 
     @property

@@ -17,6 +17,7 @@ from pyarrow import ipc
 from arco.clients.api import ApiClient, Target
 from arco.clients.project import Client
 from arco.core.clock import SystemClock
+from arco.core.waiting import pause_s
 from arco.demo import source
 from arco.demo.examples import CODE, DATA
 from arco.demo.pipeline import FIRST, THEN, PartRun, Pipeline
@@ -140,7 +141,7 @@ class Teller:
         """Lineage follows its task by a moment; the answers below are about all of it."""
         until = time.perf_counter() + _LINEAGE_S_MAX
         while self._rows_of(LINEAGE).num_rows < LINEAGE_PAIRS and time.perf_counter() < until:
-            time.sleep(_LINEAGE_POLL_S)  # noqa: TID251  # a command in the real world
+            pause_s(_LINEAGE_POLL_S)
 
     def _ask(self, question: Question) -> Answered:
         with self._stage.step(question.title):
