@@ -151,6 +151,9 @@ async def a_run(world: World, api: httpx.AsyncClient) -> None:
     assert (await api.post(f"{WORKSPACE}/plans", json={"selection": ["raw.events"]})).status_code == 200
     for path in ("events", "logs/events"):
         assert (await api.get(f"{WORKSPACE}/runs/{other}/{path}")).status_code == 200, path
+    keyed = {"selection": ["raw.events"], "runKey": "once"}
+    assert (await api.post(f"{WORKSPACE}/runs", json=keyed)).status_code == 201
+    assert (await api.post(f"{WORKSPACE}/runs/run-key/backfill", json=keyed)).status_code == 200
     log = {"taskKey": "raw.events", "attempt": 1, "stdout": "hello"}
     assert (await api.post(f"{WORKSPACE}/runs/{run}/logs", json=log)).status_code == 200
     for path in (f"runs/{run}/logs", "orchestration", "partitions", "assets/raw.events/partitions/summary"):

@@ -1,5 +1,6 @@
 """Deploying, triggering, looking, cancelling, running again over HTTP (orchestration.md 6.2, 6.3, 10)."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -299,3 +300,43 @@ async def test_61_runs_are_paged_newest_first_and_filtered_by_what_they_are_call
 async def test_61_every_list_refuses_pages_that_are_none(api: httpx.AsyncClient, path: str) -> None:
     for bad in ({"limit": 0}, {"limit": 201}, {"limit": "many"}, {"cursor": "garbage"}, {"cursor": "e30"}):
         assert (await api.get(f"{WORKSPACE}/{path}", params=bad)).status_code == 400, (path, bad)
+
+
+async def test_a_run_key_without_a_fingerprint_is_given_one_and_keeps_it(world: World, api: httpx.AsyncClient) -> None:
+    await deploy(api, a_manifest(an_asset("raw.events", partitioning=DAY)))
+    run_id = "01J00000000000000000000RUN"
+    desk = world.api.state.services.flow.desk_for(SCOPE)
+    older = RunTriggered(run_id=run_id, plan_id="P", run_key="p")
+    (outcome,) = await desk.submit([unit(older)], source="api:test")
+    assert outcome.status == "accepted"
+    url, partitions = f"{RUNS}/run-key/backfill", [{"key": "date", "value": "2025-01-15"}]
+    body = {"runKey": "p", "selection": ["raw/events"], "partitions": partitions}
+    assert (await api.post(url, json={**body, "runKey": "q"})).status_code == 404
+    assert (await api.post(url, json={**body, "selection": ["no.such"]})).status_code == 400
+    first = await api.post(url, json=body)
+    assert first.status_code == 200, first.text
+    told = first.json()
+    assert (told["runKey"], told["runId"], told["updated"]) == ("p", run_id, True)
+    as_key = {"runKey": "p", "selection": ["raw.events"], "partitionKey": "date=d:2025-01-15"}
+    again = await api.post(url, json=as_key)
+    assert again.json() == {**told, "updated": False}
+    other = await api.post(url, json={**body, "labels": {"team": "growth"}})
+    assert (other.status_code, other.json()["details"]["conflictType"]) == (409, "RUN_KEY_FINGERPRINT_MISMATCH")
+    assert other.json()["details"]["existingFingerprint"] == told["requestFingerprint"]
+    # From now on the key means this request, as if it had been asked for with it.
+    assert (await api.post(RUNS, json=as_key)).json()["runId"] == run_id
+    assert (await api.post(RUNS, json={**as_key, "includeUpstream": True})).status_code == 409
+
+
+async def test_two_who_give_a_run_key_its_fingerprint_at_once_agree(world: World, api: httpx.AsyncClient) -> None:
+    await deploy(api)
+    desk = world.api.state.services.flow.desk_for(SCOPE)
+    await desk.submit(
+        [unit(RunTriggered(run_id="01J00000000000000000000RUN", plan_id="P", run_key="p"))], source="api:test"
+    )
+    url = f"{RUNS}/run-key/backfill"
+    bodies = [{"runKey": "p", "selection": [asset]} for asset in ("raw.events", "raw.events", "analytics.daily")]
+    answers = await asyncio.gather(*(api.post(url, json=body) for body in bodies))
+    assert sorted(answer.status_code for answer in answers[:2]) in ([200, 200], [409, 409])
+    assert {answers[0].status_code, answers[2].status_code} == {200, 409}
+    assert sum(answer.json().get("updated", False) for answer in answers) == 1

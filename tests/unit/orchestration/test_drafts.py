@@ -88,6 +88,7 @@ OURS = {
     "WorkspacePauseChanged",
     "TaskRetryRequested",
     "LineageHandedOn",
+    "RunKeyBackfilled",
     "DefinitionsDeployed",
 }
 

@@ -17,7 +17,7 @@ from arco.domains.orchestration.automation_events import (
 )
 from arco.domains.orchestration.automation_rows import AUTOMATION
 from arco.domains.orchestration.events import EVENT_TYPES, decoded
-from arco.domains.orchestration.fold import again, attempts, automation, dispatch, runs, settings, timers
+from arco.domains.orchestration.fold import again, attempts, automation, dispatch, run_keys, runs, settings, timers
 from arco.domains.orchestration.fold.board import Moment
 from arco.domains.orchestration.history_rows import HISTORY
 from arco.domains.orchestration.keys import run_id_of_key
@@ -44,6 +44,7 @@ _FOLDS: Final[dict[type[Any], Callable[[View, Any, Moment], Decision]]] = {
     events.WorkspacePauseChanged: settings.pause_changed,
     events.DefinitionsDeployed: settings.deployed,
     events.TaskRetryRequested: again.retried,
+    events.RunKeyBackfilled: run_keys.backfilled,
     events.LineageHandedOn: attempts.lineage_handed_on,
     ScheduleDefinitionUpserted: automation.schedule_defined,
     SensorEvaluated: automation.sensor_evaluated,

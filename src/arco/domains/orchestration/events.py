@@ -260,6 +260,13 @@ class TaskRetryRequested(_Event, tag="task_retry_requested", frozen=True, kw_onl
     requested_by: str
 
 
+class RunKeyBackfilled(_Event, tag="run_key_backfilled", frozen=True, kw_only=True):
+    """A run key that was taken without a fingerprint stands for a request with this one. (Ours.)"""
+
+    run_key: str
+    request_fingerprint: str
+
+
 class LineageHandedOn(_Event, tag="lineage_handed_on", frozen=True, kw_only=True):
     """What a task read and made is known to lineage. (Ours.)"""
 
@@ -286,6 +293,7 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "ConcurrencyLimitSet": msgspec.json.Decoder(ConcurrencyLimitSet),
     "WorkspacePauseChanged": msgspec.json.Decoder(WorkspacePauseChanged),
     "TaskRetryRequested": msgspec.json.Decoder(TaskRetryRequested),
+    "RunKeyBackfilled": msgspec.json.Decoder(RunKeyBackfilled),
     "LineageHandedOn": msgspec.json.Decoder(LineageHandedOn),
     "DefinitionsDeployed": msgspec.json.Decoder(DefinitionsDeployed),
     **{name: msgspec.json.Decoder(kind) for name, kind in AUTOMATION_EVENTS.items()},

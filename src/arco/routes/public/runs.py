@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arco.core.errors import InvalidInput
-from arco.domains.orchestration.commands import control, rerun
+from arco.domains.orchestration.commands import control, rerun, run_keys
 from arco.domains.orchestration.commands.trigger import RunRequest, Triggered, trigger
 from arco.domains.orchestration.queries.runs import STATES, list_runs, public_state, run_detail
 from arco.domains.orchestration.queries.waiting import circumstances
@@ -70,6 +70,28 @@ class TriggeredView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     created_at: str | None
 
 
+class BackfillRunKeyRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A run key, and the request that it was for."""
+
+    run_key: _RunKey
+    selection: Annotated[list[_Text], msgspec.Meta(max_length=_SELECTION_MAX)]
+    include_upstream: bool = False
+    include_downstream: bool = False
+    partitions: Annotated[list[PartitionRequest], msgspec.Meta(max_length=128)] = []
+    partition_key: _PartitionKey | None = None
+    labels: _Labels = {}
+
+
+class RunKeyView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A run key, its run, and the fingerprint of its request; `updated` says whether this request gave it."""
+
+    run_key: str
+    run_id: str
+    request_fingerprint: str
+    updated: bool
+    created_at: str | None
+
+
 class RerunRunRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What to do again: everything that did not succeed, or a selection of tasks."""
 
@@ -123,7 +145,7 @@ class RunsView(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     next_cursor: str | None = None
 
 
-def partitions_of(body: TriggerRunRequest) -> dict[str, str] | None:
+def partitions_of(body: TriggerRunRequest | BackfillRunKeyRequest) -> dict[str, str] | None:
     """The values of a request's dimensions; None when it names none. Raises `InvalidInput`."""
     partitions = {one.key: one.value for one in body.partitions}
     if len(partitions) != len(body.partitions):
@@ -223,6 +245,33 @@ async def again(request: Request) -> Response:
     return reply(view, 201 if run.created else 200)
 
 
+async def backfill_key(request: Request) -> Response:
+    """Give a run key that an older writer took without a fingerprint the one of its request.
+
+    From then on another request with the key is 409, as for every other key.
+    """
+    clerk = clerk_of(request)
+    body = await decode(request, BackfillRunKeyRequest)
+    wanted = RunRequest(
+        selection=body.selection,
+        include_upstream=body.include_upstream,
+        include_downstream=body.include_downstream,
+        partitions=partitions_of(body),
+        partition_key=body.partition_key,
+        run_key=body.run_key,
+        labels=body.labels,
+    )
+    found = await run_keys.backfill(clerk, services_of(request).definitions, wanted)
+    view = RunKeyView(
+        run_key=found.run_key,
+        run_id=found.run_id,
+        request_fingerprint=found.fingerprint,
+        updated=found.updated,
+        created_at=time_text(found.created_ms),
+    )
+    return reply(view)
+
+
 def _triggered(found: Triggered) -> TriggeredView:
     return TriggeredView(
         run_id=found.run_id,
@@ -246,6 +295,17 @@ routes: Final = [
         responses={200: TriggeredView, 201: TriggeredView},
         errors=WRITE_ERRORS,
         headers=("Idempotency-Key",),
+        parameters=PARAMETERS,
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{PATH}/runs/run-key/backfill",
+        handler=backfill_key,
+        summary="Give a run key the fingerprint of its request",
+        tag="orchestration",
+        request=BackfillRunKeyRequest,
+        responses={200: RunKeyView},
+        errors=WRITE_ERRORS,
         parameters=PARAMETERS,
     ),
     Endpoint(
