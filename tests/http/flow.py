@@ -6,9 +6,9 @@ import httpx
 
 from arco.dispatch.tokens import TaskClaims
 from arco.domains.orchestration import keys
-from arco.domains.orchestration.automation_rows import AUTOMATION
+from arco.domains.orchestration.domain import OrchestrationDomain
 from arco.domains.orchestration.drafts import dispatched, unit
-from arco.domains.orchestration.rows import ALL
+from arco.domains.run_index.fold import RunIndexDomain
 
 from .world import SCOPE, World
 
@@ -76,7 +76,7 @@ async def everything(world: World) -> dict[str, list[Any]]:
     snapshot = await world.flow_reader().head()
     if snapshot is None:
         return {}
-    return {spec.name: await snapshot.scan(spec) for spec in (*ALL, *AUTOMATION)}
+    return {spec.name: await snapshot.scan(spec) for spec in (*OrchestrationDomain.tables, *RunIndexDomain.tables)}
 
 
 class Attempt:

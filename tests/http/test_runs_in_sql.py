@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from .flow import Attempt, deploy, trigger
+from .flow import WORKSPACE, Attempt, deploy, trigger
 from .world import World, a_table
 
 
@@ -62,3 +62,32 @@ async def test_what_is_internal_is_no_relation(api: httpx.AsyncClient) -> None:
         assert (answer.status_code, answer.json()["error"]) == (400, "unknown_relation"), name
     columns = await rows(api, "SELECT * FROM system.orchestration.tasks")
     assert columns == []
+
+
+async def test_the_catalogs_index_of_runs_is_a_relation_with_the_contracts_columns(
+    world: World, api: httpx.AsyncClient
+) -> None:
+    await deploy(api)
+    labels = {"kind": "adhoc", "reference_id": "ticket-7", "sourceType": "cli"}
+    run = await trigger(api, "analytics.daily", includeUpstream=True, labels=labels, runKey="d1")
+    await Attempt(world, api, run, "raw.events").through(output={"rowCount": 3, "deltaTable": "events"})
+    index = "system.orchestration.catalog_run_index"
+    made, waits = await rows(api, f"SELECT * FROM {index} ORDER BY asset_key DESC")
+    assert (made["org_id"], made["workspace_id"], made["run_id"], made["run_key"]) == ("local", "default", run, "d1")
+    assert (made["kind"], made["reference_id"], made["source_type"]) == ("adhoc", "ticket-7", "cli")
+    assert (made["target_namespace"], made["target_table"], made["delta_table"]) == ("raw", "events", "events")
+    assert (made["run_status"], made["task_status"], waits["task_status"]) == ("RUNNING", "SUCCEEDED", "READY")
+    await api.post(f"{WORKSPACE}/runs/{run}/cancel", json={})
+    ended = await rows(api, f"SELECT run_status, cancel_requested, task_status FROM {index} ORDER BY asset_key DESC")
+    assert ended == [
+        {"run_status": "CANCELLED", "cancel_requested": True, "task_status": "SUCCEEDED"},
+        {"run_status": "CANCELLED", "cancel_requested": True, "task_status": "CANCELLED"},
+    ]
+
+
+async def test_attempts_without_success_are_a_relation(world: World, api: httpx.AsyncClient) -> None:
+    await deploy(api)
+    run = await trigger(api, "raw.events")
+    await Attempt(world, api, run, "raw.events").through("FAILED", error={"category": "TIMEOUT", "message": "slow"})
+    found = await rows(api, "SELECT run_id, attempt, category, error_message FROM system.orchestration.task_attempts")
+    assert found == [{"run_id": run, "attempt": 1, "category": "TIMEOUT", "error_message": "slow"}]

@@ -51,6 +51,9 @@ ASSET_KEY_CHARS_MAX: Final = 255
 EDGES_PER_REQUEST_MAX: Final = 1_000
 """Lineage batch (catalog.md 8.1)."""
 
+RUN_INDEX_UPKEEP_ROWS: Final = 256
+"""Tasks indexed by one step of building the run index of an older chain: writers wait for one at most."""
+
 SEGMENT_ROWS_TARGET: Final = 512
 SEGMENT_ROWS_MAX: Final = 1_024
 """Rows of one segment: a look-up decodes one segment, a write rewrites one (measurements.md 3)."""

@@ -58,6 +58,7 @@ SOURCES: Final[Mapping[str, str]] = {
             "deployments",
             "concurrency_slots",
             "task_attempts",
+            "catalog_run_index",
         )
     },
 }

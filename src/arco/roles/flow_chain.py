@@ -6,6 +6,7 @@ from arco.core.scope import Scope
 from arco.domains.orchestration.domain import OrchestrationDomain
 from arco.domains.orchestration.litter import OldPieces
 from arco.domains.orchestration.rows import AGENDA, ORCHESTRATION, RUNS, TASKS
+from arco.domains.run_index.fold import RunIndexDomain
 from arco.domains.transactions.fold import TransactionsDomain
 from arco.kernel.chain import ORCHESTRATION_CHAIN
 from arco.roles.chains import ServedChain
@@ -24,4 +25,4 @@ def orchestration(secret: bytes | None = None) -> ServedChain:
 
 def _domains(scope: Scope, secret: bytes) -> tuple[Any, ...]:
     own = OrchestrationDomain(scope, secret)
-    return (own, TransactionsDomain((own,), ledger=ORCHESTRATION))
+    return (own, TransactionsDomain((own,), ledger=ORCHESTRATION), RunIndexDomain(scope))

@@ -12,6 +12,7 @@ from arco.core.instant import http_text
 from arco.core.limits import SQL_ROWS_MAX
 from arco.core.scope import Scope
 from arco.domains.orchestration.domain import OrchestrationDomain
+from arco.domains.run_index.fold import RunIndexDomain
 from arco.edge.codec import decode, no_content, query_params, reply
 from arco.edge.connection import while_connected
 from arco.edge.context import context_of, services_of
@@ -26,7 +27,7 @@ TRUNCATED_HEADER = "x-arco-truncated"
 QUERY_HEADER = "x-arco-query-id"
 EXPLAINS: Final = ("plan", "analyze")
 
-_OF_RUNS: Final = frozenset(table.name for table in OrchestrationDomain.tables)
+_OF_RUNS: Final = frozenset(table.name for table in (*OrchestrationDomain.tables, *RunIndexDomain.tables))
 """Tables of orchestration's chain."""
 
 Answerer = Callable[[Any, Scope, Ask], Coroutine[Any, Any, QueryResult]]
