@@ -40,12 +40,16 @@ def system_tables() -> str:
     """The tables a chain holds: their columns, keys and what of them SQL shows."""
     from arco.domains.catalog.tables import CATALOG_TABLES
     from arco.domains.lineage.rows import LINEAGE_EDGES, LINEAGE_EDGES_BY_TARGET
+    from arco.domains.orchestration.domain import OrchestrationDomain
+    from arco.domains.run_index.fold import RunIndexDomain
     from arco.domains.search.rows import SEARCH_TABLES
     from arco.kernel.records import KERNEL_TABLES
 
-    lines = ["# Tables of the catalog's chain", ""]
-    lines += ["What the manifest's `tables` lead to. Columns that are not shown are stored, but no SQL sees them.", ""]
-    for spec in (*CATALOG_TABLES, LINEAGE_EDGES, LINEAGE_EDGES_BY_TARGET, *SEARCH_TABLES, *KERNEL_TABLES):
+    lines = ["# Tables of the chains", ""]
+    lines += ["What a manifest's `tables` lead to: those of the catalog's chain, then those of orchestration's."]
+    lines += ["Columns that are not shown are stored, but no SQL sees them.", ""]
+    own = (*CATALOG_TABLES, LINEAGE_EDGES, LINEAGE_EDGES_BY_TARGET, *SEARCH_TABLES, *KERNEL_TABLES)
+    for spec in (*own, *OrchestrationDomain.tables, *RunIndexDomain.tables):
         lines += [f"## {spec.name}", "", _one_line(spec.row), "", f"Key: `{', '.join(spec.key)}`.", ""]
         lines += ["| column | type | null | shown |", "| --- | --- | --- | --- |"]
         lines += [_column(spec, field) for field in spec.fields] + [""]
