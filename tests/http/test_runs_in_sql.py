@@ -83,11 +83,3 @@ async def test_the_catalogs_index_of_runs_is_a_relation_with_the_contracts_colum
         {"run_status": "CANCELLED", "cancel_requested": True, "task_status": "SUCCEEDED"},
         {"run_status": "CANCELLED", "cancel_requested": True, "task_status": "CANCELLED"},
     ]
-
-
-async def test_attempts_without_success_are_a_relation(world: World, api: httpx.AsyncClient) -> None:
-    await deploy(api)
-    run = await trigger(api, "raw.events")
-    await Attempt(world, api, run, "raw.events").through("FAILED", error={"category": "TIMEOUT", "message": "slow"})
-    found = await rows(api, "SELECT run_id, attempt, category, error_message FROM system.orchestration.task_attempts")
-    assert found == [{"run_id": run, "attempt": 1, "category": "TIMEOUT", "error_message": "slow"}]

@@ -173,27 +173,26 @@ class RunIndexDomain:
 
 
 def _touched(view: DerivedView, runs: Iterable[Change[RunRow]], tasks: Iterable[Change[TaskRow]]) -> Iterator[_Was]:
-    """Every task whose row in the index may differ, each once, in key order within its run. Raises `NotLoaded`."""
+    """Every task whose row in the index may differ, each once. Raises `NotLoaded`."""
     changed: dict[str, dict[str, Change[TaskRow]]] = {}
     for change in tasks:
-        either = change.new or change.old
-        if either is not None:
+        if (either := change.new or change.old) is not None:
             changed.setdefault(either.born, {})[either.task_key] = change
     for moved in runs:
-        either_run = moved.new or moved.old
-        if either_run is None:
-            continue
-        own = changed.pop(either_run.born, {})
-        for change in own.values():
-            yield _Was(change.old, change.new, moved.old, moved.new)
-        if _visible(moved.old) != _visible(moved.new):
-            for task in view.scan(TASKS, (either_run.born,)):
-                if task.task_key not in own:
-                    yield _Was(task, task, moved.old, moved.new)
+        run = moved.new or moved.old
+        if run is not None:
+            yield from _of_run(view, run.born, moved, changed.pop(run.born, {}))
     for born, own in changed.items():
         run = view.get(RUNS, (born,))
-        for change in own.values():
-            yield _Was(change.old, change.new, run, run)
+        yield from (_Was(change.old, change.new, run, run) for change in own.values())
+
+
+def _of_run(view: DerivedView, born: str, moved: Change[RunRow], own: Mapping[str, Change[TaskRow]]) -> Iterator[_Was]:
+    """The tasks of a run that changed: those that did too, and the others if they show what changed."""
+    yield from (_Was(change.old, change.new, moved.old, moved.new) for change in own.values())
+    if _visible(moved.old) != _visible(moved.new):
+        others = (task for task in view.scan(TASKS, (born,)) if task.task_key not in own)
+        yield from (_Was(task, task, moved.old, moved.new) for task in others)
 
 
 def _visible(run: RunRow | None) -> tuple[object, ...] | None:
