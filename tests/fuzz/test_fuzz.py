@@ -1,7 +1,7 @@
 """A short, seeded piece of what `nox -s fuzz` does at length."""
 
 import pytest
-from tests.fuzz import messages, raw, schema
+from tests.fuzz import flow, messages, raw, schema
 from tests.process.servers import serving
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -23,3 +23,9 @@ def test_raw_bytes_get_at_most_one_answer_each_and_never_a_5xx():
 async def test_messages_that_are_drawn_and_damaged_are_refused_or_done():
     found = await messages.fuzz(400, messages.SEED)
     assert found[400] > 100 and set(found) <= {200, 400, 404, 409, 422, 501}
+
+
+async def test_bodies_of_runs_with_one_odd_place_are_refused_or_done_and_runs_go_on():
+    found = await flow.fuzz(250, 1)
+    assert found.bad == []
+    assert len(found) > 30
