@@ -193,3 +193,17 @@ async def test_closing_waits_for_pushes_under_way_and_leaves_the_rest_to_the_out
             await gate.wait()
         assert queue.waiting == 0
         assert len(receiver.deliveries) == 1
+
+
+async def test_what_waited_is_pushed_as_it_is_made_now_and_anew_with_every_try():
+    made: list[int] = []
+
+    def renewed() -> bytes:
+        made.append(len(made))
+        return f"try {len(made)}".encode()
+
+    async with Receiver() as receiver, a_queue(receiver.url) as queue:
+        receiver.answer_next(web.Response(status=500), web.Response())
+        assert isinstance(await queue.enqueue(a_task(1, renewed=renewed)), Enqueued)
+        await queue.settled()
+        assert [one.body for one in receiver.deliveries] == [b"try 1", b"try 2"]

@@ -129,6 +129,8 @@ class Fuzz:
         answer = await self.clients[role].request(method, path, content=text, headers=headers)
         name = f"{method} /{path.rsplit('/', 1)[-1]}" if not path.endswith(attempt.run_id) else f"{method} run"
         self.found[f"{name} {answer.status_code}"] += 1
+        if path.endswith("/manifests") and answer.status_code == 201:
+            await deploy(self.clients["api"], MANIFEST)
         if answer.status_code >= 500 and answer.status_code not in (501, 503):
             self.found.bad.append(f"{method} {path} {text[:600]!r} -> {answer.status_code} {answer.text[:200]}")
 

@@ -246,7 +246,7 @@ async def test_a_delivery_of_which_nobody_knows_is_asked_for_again_under_its_nam
 
 
 async def test_a_retry_without_a_slot_waits_for_one_and_writes_nothing(flow: Flow) -> None:
-    """A refused request would be a commit, the commit news, and the news another round: it must not be made."""
+    """A request that is refused is an append and a commit, in every round for as long as the slot is taken."""
     heavy = {"execution": {"concurrencyKey": "db"}}
     await deploy(flow.api, a_manifest(an_asset("n.heavy", **heavy), an_asset("n.light")))
     run = await trigger(flow.api, "n.heavy", "n.light")
@@ -328,6 +328,22 @@ async def test_an_attempt_that_waits_in_our_own_queue_is_not_delivered_twice(flo
         assert (done["repairs_created"], done["redispatch_attempted"]) == (1, 0)
         assert (await flow.run("sweeper"))["repairs_created"] == 0
     assert len(flow.queue.waiting) == 1
+
+
+async def test_an_attempt_that_waited_for_hours_begins_with_a_token_that_is_good(flow: Flow) -> None:
+    """All workers were busy with something long, and the token of the first minute is over."""
+    await deploy(flow.api)
+    await trigger(flow.api, "raw.events")
+    await flow.run()
+    first = read_envelope(flow.queue.waiting[0].body)
+    flow.world.clock.ahead_ms += 3 * 3_600_000
+    await flow.run("sweeper")
+    (envelope,) = await flow.delivered()
+    assert first.token_expires_at.timestamp() * 1000 < flow.world.clock.now_ms()
+    assert (envelope.dispatch_id, envelope.attempt_id) == (first.dispatch_id, first.attempt_id)
+    await flow.worker(envelope).told("started")
+    life_s = envelope.token_expires_at.timestamp() - flow.world.clock.now_ms() / 1000
+    assert life_s > 1_800 + 300
 
 
 async def test_a_run_that_takes_too_long_is_called_off(flow: Flow) -> None:

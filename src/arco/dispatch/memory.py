@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+import msgspec
+
 from arco.core.clock import Clock
 from arco.dispatch.port import TIMER, TOMBSTONE_S, Answer, Duplicate, Enqueued, QueuedTask, QueueFull, Refused, Unknown
 
@@ -68,7 +70,8 @@ class MemoryQueue:
         due = [task for task in self._waiting.values() if (task.not_before_ms or 0) <= now_ms]
         accepted = 0
         for task in due:
-            if 200 <= await deliver(task) < 300:
+            fresh = task if task.renewed is None else msgspec.structs.replace(task, body=task.renewed())
+            if 200 <= await deliver(fresh) < 300:
                 accepted += 1
                 self._waiting.pop(task.name, None)
                 self._until_ms[task.name] = self._clock.now_ms() + TOMBSTONE_S * 1000

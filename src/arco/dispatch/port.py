@@ -18,6 +18,7 @@ The law, for all adapters:
 - `not_before_ms` is the earliest time of the first delivery, never a deadline.
 """
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -39,6 +40,10 @@ class QueuedTask(msgspec.Struct, frozen=True, kw_only=True):
     """`dispatch`, to a worker, or `timer`, to whoever takes fired timers."""
 
     body: bytes
+    renewed: Callable[[], bytes] | None = None
+    """Makes the body anew, with a token that is good from now on: for an adapter whose deliveries wait in this process.
+    What may differ is the token alone; an adapter that keeps bodies elsewhere goes without."""
+
     worker_queue: str = DEFAULT_QUEUE
     """Which workers a dispatch is for; of no meaning for timers."""
 

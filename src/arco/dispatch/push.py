@@ -214,7 +214,9 @@ class PushQueue:
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
         own = self._settings.timer_headers if task.kind == TIMER else self._settings.dispatch_headers
         headers = {"content-type": "application/json", **(await own() if own is not None else {})}
-        return await self._session.post(lane.url, data=task.body, headers=headers, allow_redirects=False)
+        # It may have waited for hours: what its body says must be good from now, not from when it was taken.
+        body = task.body if task.renewed is None else task.renewed()
+        return await self._session.post(lane.url, data=body, headers=headers, allow_redirects=False)
 
     def _full(self, lane: Lane, headers: Mapping[str, str], tries: int) -> _Attempt:
         """The worker takes no more. If others of our own fill it, one of them makes room; if not, it rests."""

@@ -20,6 +20,9 @@ from arco.domains.orchestration.rows import TaskRow
 DEADLINE_S_MAX: Final = 1_800
 """The longest delivery that Cloud Tasks waits for; a task that takes longer is delivered again, and known."""
 
+QUEUED_S: Final = 900
+"""How long a token may lie in a queue before its task begins: after ten minutes the sweeper hands in another one."""
+
 
 class SendRules(msgspec.Struct, frozen=True, kw_only=True):
     """What goes into every envelope. `ttl_s` is a token's time at least, `timeout_s` a task's that says nothing."""
@@ -42,11 +45,16 @@ class Sender:
         """Hand an attempt in, under the name that follows from it unless another one is given."""
         dispatch_id = keys.dispatch_id(task.run_id, task.task_key, attempt)
         timeout_s = task.timeout_sec or self._rules.timeout_s
+
+        def body() -> bytes:
+            return write_envelope(self._envelope(scope, task, attempt, dispatch_id))
+
         return await self.queue.enqueue(
             QueuedTask(
                 name=name or keys.queue_task_id("d", dispatch_id),
                 kind=DISPATCH,
-                body=write_envelope(self._envelope(scope, task, attempt, dispatch_id)),
+                body=body(),
+                renewed=body,
                 worker_queue=task.worker_queue or DEFAULT_QUEUE,
                 deadline_s=min(timeout_s, DEADLINE_S_MAX),
             )
@@ -63,7 +71,8 @@ class Sender:
             attempt_id=attempt_id,
         )
         timeout_s = task.timeout_sec or self._rules.timeout_s
-        minted = self._tokens.mint(claims, ttl_s=min(max(self._rules.ttl_s, timeout_s + TTL_MARGIN_S), TTL_S_MAX))
+        ttl_s = max(self._rules.ttl_s, timeout_s + QUEUED_S + TTL_MARGIN_S)
+        minted = self._tokens.mint(claims, ttl_s=min(ttl_s, TTL_S_MAX))
         return WorkerDispatchEnvelope(
             tenant_id=scope.tenant,
             workspace_id=scope.workspace,

@@ -150,7 +150,7 @@ class Sweeper:
                     given_up.append(unit(_failed(step), lasting=True))
         await asyncio.gather(*(self._redeliver(scope, snapshot, task, report) for task in again))
         slots = await agenda.slots_of(snapshot, waiting)
-        # What has no slot is not even asked for: a refusal would be a commit, and every commit is news for this round.
+        # What has no slot is not even asked for: each round would add a refusal to ledger and chain.
         sends = to_send(waiting, slots, limit=self._batch)
         deliveries = await self._deliveries.deliver(scope, sends, slots)
         for delivery in deliveries:
