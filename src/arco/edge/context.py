@@ -1,6 +1,6 @@
 """What a handler may ask about the request at hand: who, in which scope, with which services."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -14,7 +14,9 @@ from arco.edge.endpoint import TEMPLATE_KEY
 from arco.edge.idempotency import checked_key
 from arco.edge.pages import CursorCodec, EncodedPages
 from arco.edge.refusals import Unauthenticated
-from arco.kernel.desk import DROPPED, Desk, FactSink, SignedDesk
+from arco.kernel.chain import ORCHESTRATION_CHAIN
+from arco.kernel.desk import DROPPED, Desk, FactSink, SignedDesk, UnitDraft
+from arco.kernel.fold import Outcome
 from arco.kernel.reading import Reader
 from arco.storage.port import ObjectStore
 
@@ -29,6 +31,9 @@ FAILURES_KEY = "arco.failures"
 
 STREAM_KEY = "arco.stream"
 """Set in the ASGI scope of a request whose answer has no length: what is measured of it is how soon it begins."""
+
+READ_TOKEN_KEY = "arco.read_token"
+"""Where the token that reads what a request has changed is kept in its ASGI scope."""
 
 RATE_KEY = "arco.rate"
 """Where the headers that tell of the rate limit are kept in the ASGI scope of a request."""
@@ -126,9 +131,29 @@ def flow_of(request: HTTPConnection) -> ChainAccess:
 
 
 def flow_desk_of(request: HTTPConnection) -> Desk:
-    """The desk of the request's workspace for orchestration; signed as that of `desk_of`."""
+    """The desk of the request's workspace for orchestration; signed as that of `desk_of`.
+
+    What is handed in there has its answer carry a read token: the newest state that a unit of the request made.
+    """
     context = context_of(request)
-    return SignedDesk(flow_of(request).desk_for(context.scope), context.author, context.request_id or None)
+    signed = SignedDesk(flow_of(request).desk_for(context.scope), context.author, context.request_id or None)
+    return _NotingDesk(signed, request, ORCHESTRATION_CHAIN.name)
+
+
+class _NotingDesk(msgspec.Struct, frozen=True):
+    """A desk that notes, for the answer to its request, at which state the outcomes can be seen."""
+
+    desk: Desk
+    request: HTTPConnection
+    chain: str
+
+    async def submit(self, units: Sequence[UnitDraft], *, source: str) -> list[Outcome]:
+        """Hand the units in. See `Desk.submit`."""
+        outcomes = await self.desk.submit(units, source=source)
+        seen_at = max((outcome.manifest_id for outcome in outcomes), default="")
+        if seen_at:
+            self.request.scope[READ_TOKEN_KEY] = f"{self.chain}:{seen_at}"
+        return outcomes
 
 
 def audit(request: HTTPConnection, action: str, reason: str, resource: str = "") -> None:

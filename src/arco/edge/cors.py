@@ -11,7 +11,7 @@ REQUEST_HEADERS: Final = (
 )
 EXPOSED_HEADERS: Final = (
     b"content-type, content-length, etag, x-request-id, x-arco-next-cursor, retry-after, x-arco-manifest-id, "
-    b"x-arco-truncated, x-arco-query-id"
+    b"x-arco-truncated, x-arco-query-id, x-arco-read-token"
 )
 
 HeaderList = list[tuple[bytes, bytes]]

@@ -16,7 +16,7 @@ from arco.core.entropy import Ids
 from arco.core.log import Log
 from arco.edge.access import UNMATCHED, AccessMetrics
 from arco.edge.addresses import ClientAddresses, client_of
-from arco.edge.context import FAILURES_KEY, RATE_KEY, REQUEST_ID_KEY, STREAM_KEY
+from arco.edge.context import FAILURES_KEY, RATE_KEY, READ_TOKEN_KEY, REQUEST_ID_KEY, STREAM_KEY
 from arco.edge.cors import CorsRules, HeaderList, is_preflight, origin_of
 from arco.edge.endpoint import TEMPLATE_KEY
 from arco.edge.hygiene import accepted_request_id
@@ -74,6 +74,8 @@ class Door:
         """The headers every answer to this request carries."""
         headers = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
         headers += scope.get(RATE_KEY, ())
+        if (token := scope.get(READ_TOKEN_KEY)) is not None:
+            headers.append((b"x-arco-read-token", token.encode()))
         if self._lifecycle.draining:
             headers.append((b"connection", b"close"))
         if self._cors is not None and (origin := origin_of(scope["headers"])) is not None:
