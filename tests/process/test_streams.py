@@ -1,17 +1,19 @@
 """Streams of real servers: many of them beside other work, and whatever ends them."""
 
 import asyncio
+import json
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from .runs import Api, local
-from .servers import Server, free_port, serving
+from .servers import Server, environment, free_port, serving
 from .streams import Event, Stream
 from .workers import a_worker
 
@@ -152,3 +154,58 @@ def _follow_on(api: Api, run_id: str, told: list[Event]) -> int:
         except (OSError, ValueError, IndexError):
             threading.Event().wait(0.1)
     raise AssertionError(told[-1:] or "nothing was told")
+
+
+TALKS = """
+import threading
+from arco import asset
+
+
+@asset(namespace="t")
+def talks() -> None:
+    for number in range(6):
+        print("line", number)
+        threading.Event().wait(0.4)
+"""
+
+
+async def test_arco_run_and_arco_logs_tell_what_happens_while_it_does(tmp_path: Path) -> None:
+    api, worker_port = Api(free_port()), free_port()
+    settings = {**local(tmp_path, api.port, worker_port), "ARCO_URL": api.url}
+    (tmp_path / "assets.py").write_text(TALKS)
+    mine = {"ARCO_URL": api.url, "ARCO_TENANT": "acme", "ARCO_WORKSPACE": "prod"}
+    server = await asyncio.to_thread(Server, [], settings)
+    try:
+        async with a_worker(api.url, str(tmp_path / "assets.py"), flags=("--port", str(worker_port))):
+            assert (await told(mine, tmp_path, "deploy", "assets.py"))[0] == 0
+            _, begun = await told(mine, tmp_path, "run", "t.talks", "--no-wait", "--json")
+            run_id = json.loads(begun)["runId"]
+            command = [sys.executable, "-m", "arco", "logs", run_id, "t.talks", "--follow"]
+            process = await asyncio.create_subprocess_exec(
+                *command, cwd=tmp_path, env=environment(mine), stdout=asyncio.subprocess.PIPE
+            )
+            assert process.stdout is not None
+            first = await asyncio.wait_for(process.stdout.readline(), 30)
+            state = api.call("GET", f"/workspaces/prod/runs/{run_id}")[1]["state"]
+            rest = await asyncio.wait_for(process.stdout.read(), 60)
+            assert await process.wait() == 0
+            assert (first + rest).decode() == "".join(f"line {number}\n" for number in range(6))
+            assert state == "RUNNING"
+            code, said = await told(mine, tmp_path, "run", "t.talks")
+            assert (code, "SUCCEEDED: 1 succeeded" in said, "▸ t.talks" in said) == (0, True, True), said
+    finally:
+        await asyncio.to_thread(server.close)
+
+
+async def told(variables: Mapping[str, str], folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of a command."""
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "arco", *arguments],
+        cwd=folder,
+        env=environment(variables),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 90)
+    assert process.returncode is not None
+    return process.returncode, out.decode() + (err.decode() if process.returncode else "")

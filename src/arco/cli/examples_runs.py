@@ -65,6 +65,7 @@ LOGS: Final = """\
 examples:
   arco logs 01JRUN00000000000000000000
   arco logs 01JRUN00000000000000000000 analytics.daily_sales
+  arco logs 01JRUN00000000000000000000 --follow
 """
 
 CANCEL: Final = """\

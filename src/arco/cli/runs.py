@@ -1,7 +1,8 @@
-"""`arco run`, `runs`, `cancel`, `rerun`, `retry`, `logs`: asking for runs and watching them to their end."""
+"""`arco run`, `runs`, `cancel`, `rerun`, `retry`: asking for runs and watching them to their end."""
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any, Final
 
 from arco.cli.failures import OK, PROBLEM, CommandProblem
@@ -10,10 +11,8 @@ from arco.cli.session import client_of, moment
 from arco.cli.terminal import Terminal
 from arco.cli.told_tasks import next_attempt, trace_lines, warnings
 from arco.clients.api import PREFIX, ApiClient, Call, path_of
-from arco.core.waiting import pause_s
+from arco.clients.following import run_events
 
-_POLL_S: Final = 0.25
-_OVER: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 _MARKS: Final = {"SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "CANCELLED": "-", "RUNNING": "▸"}
 _STYLES: Final = {"SUCCEEDED": "green", "FAILED": "red", "SKIPPED": "dim", "CANCELLED": "dim", "RUNNING": "yellow"}
 _PATH_MAX: Final = 10
@@ -132,26 +131,6 @@ def runs(args: Namespace, terminal: Terminal) -> int:
     return OK
 
 
-def logs(args: Namespace, terminal: Terminal) -> int:
-    """Print what a run's tasks wrote."""
-    query = {"taskKey": args.task} if args.task else {}
-    texts: list[str] = []
-    with client_of(args) as client:
-        path = path_of("workspaces", workspace_of(args, client), "runs", args.run_id, "logs")
-        while True:
-            page = client.get(path, query)
-            texts.append(page.body.decode("utf-8", "replace"))
-            cursor = page.headers.get("x-arco-next-cursor")
-            if cursor is None:
-                break
-            query["cursor"] = cursor
-    if terminal.as_json:
-        terminal.document({"logs": "".join(texts)})
-    else:
-        terminal.say("".join(texts).rstrip("\n"))
-    return OK
-
-
 def watched(client: ApiClient, path: str, terminal: Terminal) -> int:
     """Tell of a run's tasks as they change, until it is over; OK when it succeeded."""
     try:
@@ -170,33 +149,33 @@ def watched(client: ApiClient, path: str, terminal: Terminal) -> int:
 def _followed(client: ApiClient, path: str, terminal: Terminal) -> dict[str, Any]:
     seen: dict[str, tuple[str, int]] = {}
     traces: dict[str, Sequence[str]] = {}
-    while True:
-        found: dict[str, Any] = client.get(path).json()
-        if not terminal.as_json:
-            _tell_changes(found, seen, traces, terminal)
-        if found["state"] in _OVER:
-            return found
-        pause_s(_POLL_S)
+    with closing(run_events(client.target, path)) as events:
+        for event in events:
+            if terminal.as_json:
+                continue
+            if event.name == "run" and not seen:
+                tasks = counted(event.data["taskCounts"]["total"], "task")
+                terminal.say(f"run {event.data['runId']}: {tasks}")
+            elif event.name == "task":
+                _tell_change(event.data, seen, traces, terminal)
+    found: dict[str, Any] = client.get(path).json()
+    return found
 
 
-def _tell_changes(
-    found: Mapping[str, Any], seen: dict[str, tuple[str, int]], traces: dict[str, Sequence[str]], terminal: Terminal
+def _tell_change(
+    task: Mapping[str, Any], seen: dict[str, tuple[str, int]], traces: dict[str, Sequence[str]], terminal: Terminal
 ) -> None:
-    if not seen:
-        tasks = counted(len(found["tasks"]), "task")
-        terminal.say(f"run {found['runId']}: {tasks}")
-    for task in found["tasks"]:
-        now = (task["state"], task["attempt"])
-        before = seen.get(task["taskKey"])
-        seen[task["taskKey"]] = now
-        again = task["state"] == "PENDING" and "retryNotBefore" in task
-        if before == now or (task["state"] not in _MARKS and not again):
-            continue
-        terminal.say(_line(task, terminal))
-        if again and traces.get(task["taskKey"]) != trace_lines(task):
-            # Who reads this wants to see now what is wrong, not after the last attempt; and not once more.
-            traces[task["taskKey"]] = trace_lines(task)
-            _tell_trace(task, terminal)
+    now = (task["state"], task["attempt"])
+    before = seen.get(task["taskKey"])
+    seen[task["taskKey"]] = now
+    again = task["state"] == "PENDING" and "retryNotBefore" in task
+    if before == now or (task["state"] not in _MARKS and not again):
+        return
+    terminal.say(_line(task, terminal))
+    if again and traces.get(task["taskKey"]) != trace_lines(task):
+        # Who reads this wants to see now what is wrong, not after the last attempt; and not once more.
+        traces[task["taskKey"]] = trace_lines(task)
+        _tell_trace(task, terminal)
 
 
 def _line(task: Mapping[str, Any], terminal: Terminal) -> str:

@@ -56,6 +56,10 @@ class Terminal:
         if not self.as_json:
             self._write(self.out, text + "\n")
 
+    def write(self, text: str) -> None:
+        """A part of the result as it is, with `--json` too: for results that come bit by bit."""
+        self._write(self.out, text)
+
     def table(self, table: Table, below: str = "") -> None:
         """A table and the line below it, for people; nothing with `--json`."""
         if self.as_json:

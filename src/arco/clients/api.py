@@ -170,7 +170,7 @@ class ApiClient:
             else:
                 if answer.status < 400:
                     return answer
-                problem = _problem_of(answer)
+                problem = problem_of(answer)
                 asked_s = _retry_after_s(answer)
                 if asked_s is None or attempt == ATTEMPTS_MAX or not _may_repeat(call, problem):
                     raise problem
@@ -178,9 +178,23 @@ class ApiClient:
             self._sleep(wait_s)
             attempt += 1
 
+    def opened(self, call: Call, timeout_s: float) -> http.client.HTTPConnection:
+        """A connection of its own on which `call` was sent, for an answer read as it comes. Raises `OSError`."""
+        connection = self._new_connection(timeout_s)
+        try:
+            connection.request(call.method, self._path_of(call), headers=self._headers(call, None))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _path_of(self, call: Call) -> str:
+        base: str = self._base.path
+        return base.rstrip("/") + call.path + (f"?{urlencode(call.query)}" if call.query else "")
+
     def _attempt(self, call: Call) -> Answer:
         payload = None if call.body is None else json.dumps(call.body, ensure_ascii=False).encode()
-        path = self._base.path.rstrip("/") + call.path + (f"?{urlencode(call.query)}" if call.query else "")
+        path = self._path_of(call)
         if not call.repeatable:
             self.close()  # an idle connection may be half closed, and this call has only one try
         connection = self._connected()
@@ -209,9 +223,12 @@ class ApiClient:
 
     def _connected(self) -> http.client.HTTPConnection:
         if self._connection is None:
-            kind = http.client.HTTPSConnection if self._base.scheme == "https" else http.client.HTTPConnection
-            self._connection = kind(self._base.hostname or "", self._base.port, timeout=self._timeout_s)
+            self._connection = self._new_connection(self._timeout_s)
         return self._connection
+
+    def _new_connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._base.scheme == "https" else http.client.HTTPConnection
+        return kind(self._base.hostname or "", self._base.port, timeout=timeout_s)
 
     def _unreachable(self, error: Exception) -> ServerUnreachable:
         return ServerUnreachable(f"no server answers at {self.target.url} ({_cause(error)})")
@@ -236,7 +253,8 @@ def _parsed(url: str) -> Any:
     return parts
 
 
-def _problem_of(answer: Answer) -> ApiProblem:
+def problem_of(answer: Answer) -> ApiProblem:
+    """What an answer that is an error says."""
     try:
         body = json.loads(answer.body)
     except ValueError:

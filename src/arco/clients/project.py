@@ -8,16 +8,15 @@ goes on meanwhile.
 import asyncio
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
 from arco.clients.api import PREFIX, ApiClient, Call, fresh_key, path_of, target_from
+from arco.clients.event_stream import ServerEvent
+from arco.clients.following import OVER, Following, log_events, run_events, whole_log
 from arco.core.errors import ArcoError
 from arco.core.waiting import pause_s, steady_s
-
-OVER: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
-"""States of runs that stay."""
 
 _ARROW: Final = "application/vnd.apache.arrow.stream"
 _POLL_S: Final = 0.5
@@ -138,14 +137,15 @@ class Client:
 
     def logs(self, run_id: str, task_key: str | None = None) -> str:
         """What a run's tasks wrote; an `ApiProblem` with status 404 while they have written nothing."""
-        query = {} if task_key is None else {"taskKey": task_key}
-        texts: list[str] = []
-        while True:
-            page = self._api.get(f"{self._of(run_id)}/logs", query)
-            texts.append(page.body.decode("utf-8", "replace"))
-            if (cursor := page.headers.get("x-arco-next-cursor")) is None:
-                return "".join(texts)
-            query = {**query, "cursor": cursor}
+        return whole_log(self._api, self._of(run_id), {} if task_key is None else {"taskKey": task_key})
+
+    def events(self, run_id: str) -> Following:
+        """A run's changes as they happen, to its end: `run`, `task`, `end`, as `docs/runs.md` has them."""
+        return run_events(self._api.target, self._of(run_id))
+
+    def log_events(self, run_id: str, task_key: str | None = None) -> Following:
+        """What a run's tasks write, while they do, to the run's end: `log`, `gap`, `end`."""
+        return log_events(self._api.target, self._of(run_id), task_key)
 
     def partitions(self, asset: str) -> list[dict[str, Any]]:
         """The partitions of an asset that were made, with run, version and age."""
@@ -253,6 +253,14 @@ class AsyncClient:
         """As `Client.logs`."""
         return await self._done(self._client.logs, run_id, task_key)
 
+    def events(self, run_id: str) -> AsyncIterator[ServerEvent]:
+        """As `Client.events`; other work goes on meanwhile."""
+        return _each(self._client.events(run_id))
+
+    def log_events(self, run_id: str, task_key: str | None = None) -> AsyncIterator[ServerEvent]:
+        """As `Client.log_events`; other work goes on meanwhile."""
+        return _each(self._client.log_events(run_id, task_key))
+
     async def partitions(self, asset: str) -> list[dict[str, Any]]:
         """As `Client.partitions`."""
         return await self._done(self._client.partitions, asset)
@@ -276,6 +284,15 @@ class AsyncClient:
                 with suppress(BaseException):
                     work.result()  # nobody is there to hear of its trouble
                 raise
+
+
+async def _each(following: Following) -> AsyncIterator[ServerEvent]:
+    """The events, each waited for in a thread; whoever stops waiting ends the stream."""
+    try:
+        while (event := await asyncio.to_thread(next, following, None)) is not None:
+            yield event
+    finally:
+        following.close()
 
 
 def _request(

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from arco.clients.project import OVER, Client
+from arco.clients.following import OVER
+from arco.clients.project import Client
 from arco.core.clock import Clock
 from arco.core.errors import ArcoError
 from arco.core.instant import parse_ms
