@@ -12,7 +12,7 @@ from arco.cli.session import client_of
 from arco.cli.terminal import Terminal
 from arco.clients.api import path_of
 from arco.clients.event_stream import ServerEvent
-from arco.clients.following import log_events, whole_log
+from arco.clients.following import Following, log_events, whole_log
 
 
 def logs(args: Namespace, terminal: Terminal) -> int:
@@ -21,17 +21,20 @@ def logs(args: Namespace, terminal: Terminal) -> int:
         path = path_of("workspaces", workspace_of(args, client), "runs", args.run_id)
         if args.follow:
             client.get(path)  # who asks for a run that is none is told so, however it is followed
-            printer = _Printer(terminal, one_task=args.task is not None)
-            with closing(log_events(client.target, path, args.task)) as events:
-                for event in events:
-                    printer.tell(event)
-            printer.end()
-            return OK
+            return _follow(log_events(client.target, path, args.task), _Printer(terminal, one_task=bool(args.task)))
         text = whole_log(client, path, {"taskKey": args.task} if args.task else {})
     if terminal.as_json:
         terminal.document({"logs": text})
     else:
         terminal.say(text.rstrip("\n"))
+    return OK
+
+
+def _follow(events: Following, printer: "_Printer") -> int:
+    with closing(events):
+        for event in events:
+            printer.tell(event)
+    printer.end()
     return OK
 
 

@@ -71,6 +71,7 @@ class EventStream:
         self._query = query or {}
         self._last_id = ""
         self._retry_s = 1.0
+        self._over = False
         self._closed = threading.Event()
         self._socket: socket.socket | None = None
         self._events = self._all()
@@ -89,31 +90,22 @@ class EventStream:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def _all(self) -> Iterator[ServerEvent]:
-        refusals, away_s, pause_s = 0, 0.0, _PAUSE_S[0]
-        while not self._closed.is_set():
+        trouble = _Trouble(self._api.target.url, self._patience.away_s)
+        while not self._over and not self._closed.is_set():
+            wait_s = self._retry_s
             try:
                 for event in self._connection():
-                    refusals, away_s, pause_s = 0, 0.0, _PAUSE_S[0]
-                    if event is None:
-                        return
+                    trouble.forget()
                     yield event
-                    if event.name == "end":
-                        return
-                wait_s = self._retry_s
             except _Busy as busy:
-                refusals += 1
-                if refusals > _REFUSALS_MAX:
-                    raise NoStream("the server has no seat") from None
-                wait_s = busy.wait_s
+                wait_s = trouble.refused(busy)
             except (OSError, http.client.HTTPException) as error:
-                if away_s >= self._patience.away_s:
-                    raise ServerUnreachable(f"no server answers at {self._api.target.url}") from error
-                wait_s = pause_s
-                away_s, pause_s = away_s + wait_s, min(2 * pause_s, _PAUSE_S[1])
-            self._closed.wait(wait_s)
+                wait_s = trouble.away(error)
+            if not self._over:
+                self._closed.wait(wait_s)
 
-    def _connection(self) -> Iterator[ServerEvent | None]:
-        """The events of one connection; None when there is nothing more to tell."""
+    def _connection(self) -> Iterator[ServerEvent]:
+        """The events of one connection."""
         headers = {"Accept": _EVENTS} | ({"Last-Event-ID": self._last_id} if self._last_id else {})
         call = Call(method="GET", path=PREFIX + self._path, query=self._query, headers=headers)
         connection = self._api.opened(call, self._patience.first_s)
@@ -125,7 +117,7 @@ class EventStream:
                 raise NoStream("nothing comes") from None
             with response:
                 if response.status == http.client.NO_CONTENT:
-                    yield None
+                    self._over = True
                     return
                 self._check(response)
                 yield from self._read(response)
@@ -165,7 +157,7 @@ class EventStream:
             while lines:
                 event = self._taken(lines.popleft().rstrip(b"\r").decode("utf-8", "replace"), fields)
                 if event is not None:
-                    self._last_id = event.id
+                    self._last_id, self._over = event.id, event.name == "end"
                     yield event
 
     def _taken(self, line: str, fields: dict[str, str]) -> ServerEvent | None:
@@ -181,6 +173,34 @@ class EventStream:
         if "event" not in found:
             return None
         return ServerEvent(found["event"], found.get("id", ""), json.loads(found.get("data", "null")))
+
+
+class _Trouble:
+    """What stands between a caller and its events, since the last one came."""
+
+    def __init__(self, url: str, away_s: float) -> None:
+        self._url = url
+        self._away_s_max = away_s
+        self.forget()
+
+    def forget(self) -> None:
+        """An event came."""
+        self._refusals, self._away_s, self._pause_s = 0, 0.0, _PAUSE_S[0]
+
+    def refused(self, busy: "_Busy") -> float:
+        """The server has no seat; how long to wait. Raises `NoStream`."""
+        self._refusals += 1
+        if self._refusals > _REFUSALS_MAX:
+            raise NoStream("the server has no seat") from busy
+        return busy.wait_s
+
+    def away(self, error: Exception) -> float:
+        """The connection broke, or there is none; how long to wait. Raises `ServerUnreachable`."""
+        if self._away_s >= self._away_s_max:
+            raise ServerUnreachable(f"no server answers at {self._url}") from error
+        wait_s, self._pause_s = self._pause_s, min(2 * self._pause_s, _PAUSE_S[1])
+        self._away_s += wait_s
+        return wait_s
 
 
 class _Busy(Exception):
