@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,35 @@ def test_code_that_is_broken_is_told_and_once_mended_runs_without_starting_anyth
             "query", "--data", "SELECT count(*) AS n FROM lake.raw.orders", "--json", folder=tmp_path, url=server
         )
         assert json.loads(rows.stdout) == [{"n": 3}]
+    finally:
+        assert dev.stop() == 0
+
+
+def test_a_task_that_waits_for_its_next_attempt_has_it_when_its_code_is_mended(tmp_path: Path) -> None:
+    """With the retries of whoever says nothing about them that would be half a minute."""
+    code = tmp_path / "assets.py"
+    code.write_text(
+        WORKS.replace('return {"id": [1, 2]}', 'raise ValueError("no")').replace(", retries=0", ""), encoding="utf-8"
+    )
+    dev = Dev(tmp_path)
+    try:
+        server = dev.url("server")
+        run = subprocess.Popen(
+            [sys.executable, "-m", "arco", "run", "raw.orders"],
+            cwd=tmp_path,
+            env=environment({"ARCO_URL": server, "PYTHONUNBUFFERED": "1"}),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert run.stdout is not None
+        began = time.monotonic()
+        failed = next(line for line in run.stdout if "tried again" in line)
+        assert re.search(r"in (2\d|30) s", failed), failed
+        code.write_text(WORKS, encoding="utf-8")
+        dev.wait_for("is tried again with it")
+        told = run.communicate(timeout=60)[0]
+        assert (run.returncode, "SUCCEEDED: 1 succeeded" in told) == (0, True), told
+        assert time.monotonic() - began < 29
     finally:
         assert dev.stop() == 0
 

@@ -82,6 +82,8 @@ examples:
 """
 
 RETRY: Final = """\
+Tries a failed task once more; one that waits for its next attempt is tried at once.
+
 examples:
   arco retry 01JRUN00000000000000000000 analytics.daily_sales
 """

@@ -6,15 +6,18 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from arco.cli.failures import OK, CommandProblem
 from arco.cli.render import counted, cut
 from arco.cli.terminal import Terminal
+from arco.clients.project import Client
+from arco.core.errors import ArcoError
 from arco.core.waiting import pause_s
 from arco.demo.processes import ChildFailed, PortTaken
-from arco.demo.site import Running
+from arco.demo.site import TENANT, WORKSPACE, Running
 from arco.worker.code_files import HEADER, state_of
 
 _LOOK_S: Final = 0.25
@@ -22,6 +25,7 @@ _LOOKS_MAX: Final = 80
 """20 s: a worker that takes longer has other trouble, which its log and its tasks tell of."""
 
 _LINES_TOLD: Final = 12
+_RUNS_MAX: Final = 20
 _NAMES_WIDTH: Final = 90
 
 
@@ -54,7 +58,7 @@ class Deploying:
         self.next = "arco run NAMESPACE.ASSET --upstream"
         """A command that runs something of what was deployed last."""
 
-    def deploy(self) -> None:
+    def deploy(self) -> bool:
         """Deploy what the code says; what is wrong with it is shown, and nothing else changes."""
         done = subprocess.run(
             [sys.executable, "-m", "arco", "deploy", *self._code, "--url", self._children.server.url, "--json"],
@@ -71,6 +75,7 @@ class Deploying:
             self._terminal.say(f"deployed {counted(told['assetCount'], 'asset')}: {names}")
         for line in done.stderr.strip().splitlines()[-_LINES_TOLD:] if done.returncode != OK else ():
             self._terminal.note(line)
+        return done.returncode == OK
 
     def follow(self) -> None:
         """Deploy again and again until interrupted. Raises `ChildFailed` when server or worker has ended."""
@@ -80,7 +85,8 @@ class Deploying:
             if found != self._seen:
                 self._seen = found
                 self._await_worker(found)
-                self.deploy()
+                if self.deploy():
+                    self._try_again()
 
     def _await_worker(self, state: str) -> None:
         """Who reads that something is deployed and runs it gets this code, not the one before."""
@@ -88,6 +94,20 @@ class Deploying:
             if self._children.worker.says(HEADER) == state:
                 return
             self._look_away()
+
+    def _try_again(self) -> None:
+        """What failed and waits for its next attempt has that now: most likely the code was changed because of it."""
+        client = Client(self._children.server.url, tenant=TENANT, workspace=WORKSPACE)
+        try:
+            for run in islice(client.runs(state="RUNNING"), _RUNS_MAX):
+                for task in client.run(run["runId"])["tasks"]:
+                    if task["state"] == "PENDING" and "retryNotBefore" in task:
+                        client.retry(run["runId"], task["taskKey"])
+                        self._terminal.say(f"{task['taskKey']} of run {run['runId']} is tried again with it")
+        except ArcoError as error:  # it is tried again in its own time all the same
+            self._terminal.note(f"nothing is tried again before its time: {error.message}")
+        finally:
+            client.close()
 
     def _look_away(self) -> None:
         pause_s(_LOOK_S)

@@ -30,10 +30,11 @@ from arco.kernel.spec import RowKey
 from arco.kernel.state import KEYS_SUFFIX, ChainState, Loaded
 from arco.storage.port import Absent, Lost, ObjectStore, StorageUnavailable, Stored, Unsure
 
-FOLD_VERSION: Final = 6
+FOLD_VERSION: Final = 7
 """What folding means: 2 since decisions are witnessed (audit), 3 since refusals name the event, 4 since prepared
 transactions remember by which rules they were tried, 5 since a refusal bars earlier tries of its key, 6 since attempts
-without success and holders of slots are kept. Recorded in every commit, so that old ones replay."""
+without success and holders of slots are kept, 7 since a retry that waits can be asked for at once. Recorded in every
+commit, so that old ones replay."""
 
 _SCATTER_SEGMENTS: Final = 32
 _SCATTER_ROWS: Final = 128

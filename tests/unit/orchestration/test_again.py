@@ -4,6 +4,7 @@ from tests.fakes import MemoryView
 from tests.unit.orchestration.story import DOMAIN, RUN, Story, accepted, refused
 
 from arco.domains.orchestration.fold import refusals
+from arco.domains.orchestration.fold.again import AT_ONCE_SINCE
 from arco.domains.orchestration.fold.tries import KEPT_SINCE
 from arco.domains.orchestration.history_rows import SLOT_HOLDERS, TASK_ATTEMPTS
 from arco.domains.orchestration.numbers import ATTEMPTS_MAX
@@ -71,6 +72,33 @@ def test_only_what_failed_is_retried() -> None:
     )
     story.tell("TaskRetryRequested", run_id=RUN, task_key="n.b", requested_by="u")
     refused(retry(story, "n.b"), refusals.NOTHING_TO_DO)
+
+
+def test_a_task_that_waits_for_its_next_attempt_need_not_wait() -> None:
+    story = Story()
+    story.run_of({"n.a": [], "n.b": ["n.a"]})
+    story.through("n.a", "failed")
+    waiting, run = story.task("n.a"), story.run
+    assert (waiting.state, waiting.attempt) == ("RETRY_WAIT", 1)
+    accepted(retry(story, "n.a"))
+    now = story.task("n.a")
+    assert (now.state, now.attempt, now.max_attempts, now.retry_not_before) == ("READY", 1, waiting.max_attempts, None)
+    assert (story.run, story.states["n.b"]) == (run, "BLOCKED")
+    refused(retry(story, "n.a"), refusals.NOTHING_TO_DO)
+    for task, attempt in (("n.a", 2), ("n.b", 1)):
+        story.through(task, attempt=attempt)
+    assert story.run.state == "SUCCEEDED"
+
+
+def test_an_older_build_let_a_task_wait_and_what_it_folded_replays_so() -> None:
+    story = Story()
+    story.run_of({"n.a": []})
+    story.through("n.a", "failed")
+    retry(story, "n.a")
+    older = MemoryView()
+    for event in story.told:
+        DOMAIN.fold(older, event, FoldContext(0, AT_ONCE_SINCE - 1))
+    assert [row.state for row in older.scan(TASKS, ())] == ["RETRY_WAIT"]
 
 
 def test_what_an_older_build_folded_is_folded_again_as_it_was() -> None:

@@ -69,7 +69,10 @@ class OrchestrationSettingsView(msgspec.Struct, frozen=True, kw_only=True, renam
 
 
 async def retry(request: Request) -> Response:
-    """Try a failed task once more within its run; what was skipped because of it waits for it again."""
+    """Try a failed task once more within its run; what was skipped because of it waits for it again.
+
+    A task that waits for its next attempt is tried at once.
+    """
     params = request.path_params
     task = await control.retry(clerk_of(request), params["run_id"], params["task_key"])
     return reply(

@@ -1,6 +1,7 @@
-"""One more try at a task that failed: what was skipped because of it waits for it again. Pure. (Ours.)"""
+"""One more try at a task that failed, or the next one now: what was skipped because of it waits again. Pure. (Ours.)"""
 
 from collections import deque
+from typing import Final
 
 import msgspec
 
@@ -15,8 +16,12 @@ from arco.kernel.fold import Accepted, Decision, View
 _BAD = frozenset({"FAILED", "SKIPPED", "CANCELLED"})
 
 
+AT_ONCE_SINCE: Final = 7
+"""The fold version from which on a task that waits for its next attempt need not wait; before it that was refused."""
+
+
 def retried(view: View, event: TaskRetryRequested, moment: Moment) -> Decision:
-    """A failed task is ready again, with at least one attempt left, and its run goes on."""
+    """A failed task is ready again, with at least one attempt left, and its run goes on; a waiting one is ready now."""
     run, task = run_of(view, event.run_id), task_of(view, event.run_id, event.task_key)
     if run is None:
         return refusals.no_run(event.run_id)
@@ -24,6 +29,13 @@ def retried(view: View, event: TaskRetryRequested, moment: Moment) -> Decision:
         return refusals.no_task(event.run_id, event.task_key)
     if run.cancel_requested:
         return refusals.moot(f"run {run.run_id} was cancelled: run it again instead")
+    if task.state == "RETRY_WAIT" and moment.fold_version >= AT_ONCE_SINCE:
+        note_retried(view, task, event, moment)
+        now = msgspec.structs.replace(
+            task, state="READY", ready_at=moment.at_ms, retry_not_before=None, row_version=moment.version
+        )
+        put_task(view, task, now)
+        return Accepted()
     if task.state != "FAILED":
         return refusals.moot(f"task {task.task_key} is {task.state}: only a FAILED one can be retried")
     if task.attempt >= ATTEMPTS_MAX:
