@@ -99,11 +99,9 @@ class Deploying:
         """What failed and waits for its next attempt has that now: most likely the code was changed because of it."""
         client = Client(self._children.server.url, tenant=TENANT, workspace=WORKSPACE)
         try:
-            for run in islice(client.runs(state="RUNNING"), _RUNS_MAX):
-                for task in client.run(run["runId"])["tasks"]:
-                    if task["state"] == "PENDING" and "retryNotBefore" in task:
-                        client.retry(run["runId"], task["taskKey"])
-                        self._terminal.say(f"{task['taskKey']} of run {run['runId']} is tried again with it")
+            for run_id, task_key in _waiting(client):
+                client.retry(run_id, task_key)
+                self._terminal.say(f"{task_key} of run {run_id} is tried again with it")
         except ArcoError as error:  # it is tried again in its own time all the same
             self._terminal.note(f"nothing is tried again before its time: {error.message}")
         finally:
@@ -112,3 +110,11 @@ class Deploying:
     def _look_away(self) -> None:
         pause_s(_LOOK_S)
         self._children.check()
+
+
+def _waiting(client: Client) -> Iterator[tuple[str, str]]:
+    """Run and key of the tasks that wait for their next attempt, in the newest runs."""
+    for run in islice(client.runs(state="RUNNING"), _RUNS_MAX):
+        for task in client.run(run["runId"])["tasks"]:
+            if task["state"] == "PENDING" and "retryNotBefore" in task:
+                yield run["runId"], task["taskKey"]
