@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from arco.core import instant
+from arco.core.clock import SystemClock
 from arco.domains.orchestration import fingerprints
 from arco.domains.orchestration.automation_events import ScheduleDefinitionUpserted
 from arco.domains.orchestration.automation_rows import SCHEDULE_DEFINITIONS
@@ -13,7 +15,7 @@ from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import RunTriggered
 
 from .flow import CHAIN, DAY, WORKSPACE, Attempt, a_manifest, an_asset, deploy, shown, states, trigger
-from .world import SCOPE, World
+from .world import SCOPE, World, a_world
 
 RUNS = f"{WORKSPACE}/runs"
 
@@ -145,6 +147,35 @@ async def test_54_a_partition_means_the_same_however_it_is_written(api: httpx.As
     assert (first.status_code, again.status_code) == (201, 200)
     (task,) = (await shown(api, first.json()["runId"]))["tasks"]
     assert task["partitionKey"] == "date=d:2025-01-15"
+
+
+async def test_54_a_key_of_an_older_client_is_the_same_partition(api: httpx.AsyncClient) -> None:
+    await deploy(api, a_manifest(an_asset("raw.events", partitioning=DAY)))
+    body = {"selection": ["raw.events"], "runKey": "p"}
+    first = await api.post(RUNS, json={**body, "partitionKey": "date=s:MjAyNS0wMS0xNQ"})
+    again = await api.post(RUNS, json={**body, "partitionKey": "date=d:2025-01-15"})
+    assert (first.status_code, again.status_code) == (201, 200)
+    (task,) = (await shown(api, first.json()["runId"]))["tasks"]
+    assert task["partitionKey"] == "date=d:2025-01-15"
+    for odd in ("0001-01-01T00:00+10:00", "2025-W03-3", "9999-12-31T23:59:59-23:59"):
+        partitions = [{"key": "date", "value": odd}]
+        assert "date" in problem(await api.post(RUNS, json={**body, "partitions": partitions}), 400)["message"]
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_what_older_writers_do_is_taken_until_its_cutoff(hours: int) -> None:
+    cutoff = instant.http_text(SystemClock().now_ms() + hours * 3_600_000)
+    names = ("ARCO_RUN_KEY_FINGERPRINT_CUTOFF", "ARCO_PARTITION_TIME_STRING_CUTOFF")
+    async with a_world(dict.fromkeys(names, cutoff)) as world, world.client() as api:
+        await deploy(api, a_manifest(an_asset("raw.events", partitioning=DAY), an_asset("n.a")))
+        begun = RunTriggered(run_id="01J00000000000000000000RUN", plan_id="P", run_key="old")
+        await world.api.state.services.flow.desk_for(SCOPE).submit([unit(begun)], source="api:test")
+        taken = await api.post(RUNS, json={"selection": ["n.a"], "runKey": "old"})
+        assert taken.status_code == (200 if hours > 0 else 409)
+        as_text = {"selection": ["raw.events"], "partitionKey": "date=s:MjAyNS0wMS0xNQ"}
+        assert (await api.post(RUNS, json=as_text)).status_code == (201 if hours > 0 else 400)
+        assert (await api.post(f"{WORKSPACE}/plans", json=as_text)).status_code == (200 if hours > 0 else 400)
+        assert (await api.post(RUNS, json={**as_text, "partitionKey": "date=d:2025-01-15"})).status_code == 201
 
 
 @pytest.mark.parametrize("value", ["d:2025-01-15", "s:MjAyNS0wMS0xNQ"])

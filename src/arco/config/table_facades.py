@@ -3,9 +3,11 @@
 from typing import Final
 
 from arco.config.kinds import Parse, flag, integer, mount_prefix, text
+from arco.config.table_dispatch import instant
 from arco.config.variables import API, SWEEPER, Variable
 
 _CONTRACT: Final = "catalog.md 5.3"
+_TIME: Final = "a time such as 2026-01-01T00:00:00Z"
 _ARTIFACTS: Final = "operations.md 1.2"
 
 
@@ -54,8 +56,18 @@ FACADE_VARIABLES: Final = (
     _row("ARCO_CATALOG_SHADOW_COMPARE_READS", "Accepted and without effect.", flag, "boolean"),
     _row("ARCO_CONTROL_STORE_OPERATOR_ENDPOINTS", "Whether operator routes answer.", flag, "boolean", default="false"),
     _row("ARCO_CONTROL_STORE_OPERATOR_GROUP", "The group that may call operator routes; without it nobody may."),
-    _row("ARCO_RUN_KEY_FINGERPRINT_CUTOFF", "Since when run keys carry fingerprints."),
-    _row("ARCO_PARTITION_TIME_STRING_CUTOFF", "Since when partition times are text."),
+    _row(
+        "ARCO_RUN_KEY_FINGERPRINT_CUTOFF",
+        "Run keys taken since then stand for no request but their own, also those without a fingerprint.",
+        instant,
+        _TIME,
+    ),
+    _row(
+        "ARCO_PARTITION_TIME_STRING_CUTOFF",
+        "From then on a time in a `partitionKey` that is written as a text is refused.",
+        instant,
+        _TIME,
+    ),
     _row("ARCO_SERVICE_NAME", "The `service` of `/version`."),
     _row("ARCO_CODE_VERSION", "The `codeVersion` of `/version`."),
     _row("ARCO_GIT_SHA", "The `gitSha` of `/version`."),

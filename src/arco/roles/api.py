@@ -17,7 +17,7 @@ from arco.domains.catalog.rows import TableRow
 from arco.domains.delta.commands import Clerk, finish_overdue
 from arco.domains.lineage.index_cache import IndexCache
 from arco.domains.orchestration.commands.gathering import Gathering
-from arco.domains.orchestration.definitions import Definitions
+from arco.domains.orchestration.definitions import Cutoffs, Definitions
 from arco.domains.search.rows import SEARCH
 from arco.domains.transactions.commands import Clerk as TransactionClerk
 from arco.domains.transactions.root_commands import Clerks as TransactionClerks
@@ -222,7 +222,12 @@ def make_services(settings: Settings, process: Process, ways: Ways, lifecycle: L
         index_owed=Waking(lambda scope: compactors(scope).compact(SEARCH, []), clock=process.clock, log=process.log),
         urls=url_desk(process, readers, secret=secret, prefix=PREFIX),
         flow=ChainAccess(reader_for=flow.readers, desk_for=flow.desks),
-        definitions=Definitions(),
+        definitions=Definitions(
+            Cutoffs(
+                settings.value("ARCO_RUN_KEY_FINGERPRINT_CUTOFF"),
+                settings.value("ARCO_PARTITION_TIME_STRING_CUTOFF"),
+            )
+        ),
         task_tokens=task_tokens(settings, process),
         heartbeats=Gathering(flow.desks, process.clock, WORKER_SOURCE),
         operator_group=settings.value("ARCO_ORCH_OPERATOR_GROUP"),

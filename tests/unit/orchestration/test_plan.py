@@ -139,6 +139,13 @@ def test_each_asset_gets_the_part_of_the_partition_that_it_knows() -> None:
         ("day", "soon", None),
         ("hour", "2025-02-03T04:30", None),
         ("hour", "2025-02-03", "x=t:2025-02-03T00:00:00.000000Z"),
+        ("hour", "2025-02-03T06:00:00+02:00", "x=t:2025-02-03T04:00:00.000000Z"),
+        ("hour", "0001-01-01T00:00+10:00", None),
+        ("hour", "9999-12-31T23:00-10:00", None),
+        ("day", "2025-W01-1", None),
+        ("hour", "2025-W01-1T10", None),
+        ("day", "2025-02-03\n", None),
+        ("day", "s:2025-02-03", None),
     ],
 )
 def test_54_times_are_written_as_people_do_and_aligned(granularity: str, text: str, key: str | None) -> None:
@@ -150,6 +157,23 @@ def test_54_times_are_written_as_people_do_and_aligned(granularity: str, text: s
     else:
         assert key_of_texts(dimensions, {"x": text}) == key
         assert checked_key(dimensions, key) == key
+
+
+@pytest.mark.parametrize(
+    ("granularity", "key", "canonical"),
+    [
+        ("day", "x=s:MjAyNS0wMS0xNQ", "x=d:2025-01-15"),
+        ("month", "x=s:MjAyNS0wMQ", "x=d:2025-01-01"),
+        ("hour", "x=s:MjAyNS0wMS0xNVQxMA", "x=t:2025-01-15T10:00:00.000000Z"),
+    ],
+)
+def test_54_a_time_that_older_clients_write_as_a_text_is_the_time(granularity: str, key: str, canonical: str) -> None:
+    shape = {"isPartitioned": True, "dimensions": [{"name": "x", "kind": "time", "granularity": granularity}]}
+    dimensions = dimensions_of(graph_of({"a.a": []}, partitioning=shape), ["a.a"])
+    assert checked_key(dimensions, key) == canonical
+    assert checked_key(dimensions, canonical, time_texts=False) == canonical
+    with pytest.raises(InvalidInput, match=f"with the tag {canonical[2]}:"):
+        checked_key(dimensions, key, time_texts=False)
 
 
 def test_54_a_partition_must_fit_the_assets() -> None:

@@ -32,10 +32,29 @@ class Deployment(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-class Definitions:
-    """The deployments of a process's workspaces."""
+class Cutoffs(msgspec.Struct, frozen=True):
+    """Until when what older writers do is taken, in ms; None: for ever (orchestration.md 1.4, 6.3)."""
 
-    def __init__(self) -> None:
+    fingerprints_ms: int | None = None
+    """Run keys taken since then have fingerprints; one without is somebody else's."""
+
+    time_texts_ms: int | None = None
+    """From then on a time in a partition key is a date or a timestamp, and no text that looks like one."""
+
+    def time_texts(self, now_ms: int) -> bool:
+        """Whether texts are still taken for times."""
+        return self.time_texts_ms is None or now_ms < self.time_texts_ms
+
+
+NO_CUTOFFS: Final = Cutoffs()
+"""Everything older writers do is taken for ever."""
+
+
+class Definitions:
+    """The deployments of a process's workspaces, and until when what older writers say of them is taken."""
+
+    def __init__(self, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
+        self.cutoffs: Final = cutoffs
         self._kept: OrderedDict[tuple[Scope, str], Deployment] = OrderedDict()
         self._bytes = 0
 

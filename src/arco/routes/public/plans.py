@@ -51,7 +51,8 @@ async def create(request: Request) -> Response:
     deployment = await services.definitions.in_force(scope, snapshot, services.store_for(scope))
     if deployment is None:
         raise InvalidInput("nothing is deployed in this workspace: run `arco deploy` first")
-    return reply(_view(planned(deployment.graph, wanted_of(body)), deployment.manifest_id))
+    time_texts = services.definitions.cutoffs.time_texts(services.clock.now_ms())
+    return reply(_view(planned(deployment.graph, wanted_of(body), time_texts=time_texts), deployment.manifest_id))
 
 
 def _view(found: Planned, manifest_id: str) -> PlanView:

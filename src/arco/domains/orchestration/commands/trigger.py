@@ -10,7 +10,7 @@ from arco.core.errors import Conflict, InvalidInput
 from arco.core.ids import ulid_ms
 from arco.domains.orchestration import fingerprints
 from arco.domains.orchestration.commands.clerk import Clerk, submit
-from arco.domains.orchestration.definitions import Definitions
+from arco.domains.orchestration.definitions import Cutoffs, Definitions
 from arco.domains.orchestration.drafts import unit
 from arco.domains.orchestration.events import PlanCreated, RunTriggered
 from arco.domains.orchestration.fingerprints import TriggerRequest
@@ -38,8 +38,6 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     run_key: str | None = None
     labels: Mapping[str, str] = {}
     timeout_s: int | None = None
-    cutoff_ms: int | None = None
-    """Until when a run key may have been kept without a fingerprint; None: whenever."""
 
 
 class Triggered(msgspec.Struct, frozen=True):
@@ -61,8 +59,11 @@ class Planned(msgspec.Struct, frozen=True):
     request: TriggerRequest
 
 
-def planned(graph: Graph, request: RunRequest) -> Planned:
-    """The plan of a request. Raises `InvalidInput` naming what is wrong with it."""
+def planned(graph: Graph, request: RunRequest, *, time_texts: bool = True) -> Planned:
+    """The plan of a request. Raises `InvalidInput` naming what is wrong with it.
+
+    With `time_texts` a text in a partition key that looks like a time is one, as older clients write them.
+    """
     if not request.selection:
         raise InvalidInput("selection is empty: name at least one asset")
     for label in RESERVED_LABELS:
@@ -72,7 +73,7 @@ def planned(graph: Graph, request: RunRequest) -> Planned:
     picked = selected(
         graph, roots, include_upstream=request.include_upstream, include_downstream=request.include_downstream
     )
-    key = _partition(graph, roots, request)
+    key = _partition(graph, roots, request, time_texts)
     named = TriggerRequest(
         selection=roots,
         include_upstream=request.include_upstream,
@@ -83,12 +84,12 @@ def planned(graph: Graph, request: RunRequest) -> Planned:
     return Planned(roots, key, compiled(graph, picked, key), named)
 
 
-def _partition(graph: Graph, roots: Sequence[str], request: RunRequest) -> str | None:
+def _partition(graph: Graph, roots: Sequence[str], request: RunRequest, time_texts: bool) -> str | None:
     if request.partition_key is not None and request.partitions:
         raise InvalidInput("give partitions or partitionKey, not both")
     dimensions = dimensions_of(graph, roots)
     if request.partition_key is not None:
-        return checked_key(dimensions, request.partition_key)
+        return checked_key(dimensions, request.partition_key, time_texts=time_texts)
     return key_of_texts(dimensions, request.partitions or {})
 
 
@@ -101,11 +102,12 @@ async def trigger(clerk: Clerk, definitions: Definitions, request: RunRequest) -
     deployment = await definitions.in_force(clerk.scope, snapshot, clerk.store)
     if deployment is None:
         raise InvalidInput("nothing is deployed in this workspace: run `arco deploy` first")
-    wanted = planned(deployment.graph, request)
+    cutoffs = definitions.cutoffs
+    wanted = planned(deployment.graph, request, time_texts=cutoffs.time_texts(clerk.clock.now_ms()))
     if request.run_key is not None and snapshot is not None:
         taken = await snapshot.get(RUN_KEYS, (request.run_key,))
         if taken is not None:
-            return await _existing(snapshot, request, wanted, taken)
+            return await _existing(snapshot, wanted, taken, cutoffs)
     run_id, plan_id = clerk.ids.ulid(), clerk.ids.ulid()
     begun = RunTriggered(
         run_id=run_id,
@@ -121,25 +123,25 @@ async def trigger(clerk: Clerk, definitions: Definitions, request: RunRequest) -
     plan = PlanCreated(run_id=run_id, plan_id=plan_id, tasks=wanted.plan.tasks)
     outcome = await submit(clerk, unit(begun, plan, at_ms=ulid_ms(run_id)))
     if outcome.status == "rejected":
-        return await _refused(clerk, request, wanted, outcome)
+        return await _refused(clerk, wanted, outcome, (request.run_key, cutoffs))
     return Triggered(run_id, plan_id, "PENDING", created=True, created_ms=ulid_ms(run_id))
 
 
-async def _refused(clerk: Clerk, request: RunRequest, wanted: Planned, outcome: Outcome) -> Triggered:
+async def _refused(clerk: Clerk, wanted: Planned, outcome: Outcome, claimed: tuple[str | None, Cutoffs]) -> Triggered:
     """Somebody else had the run key a moment before."""
-    snapshot = await clerk.reader.head()
-    if outcome.code != RUN_KEY_TAKEN or snapshot is None or request.run_key is None:
+    snapshot, (run_key, cutoffs) = await clerk.reader.head(), claimed
+    if outcome.code != RUN_KEY_TAKEN or snapshot is None or run_key is None:
         raise Conflict(outcome.message)
-    taken = await snapshot.get(RUN_KEYS, (request.run_key,))
+    taken = await snapshot.get(RUN_KEYS, (run_key,))
     if taken is None:
         raise Conflict(outcome.message, retry_after_s=1)
-    return await _existing(snapshot, request, wanted, taken)
+    return await _existing(snapshot, wanted, taken, cutoffs)
 
 
-async def _existing(snapshot: Snapshot, request: RunRequest, wanted: Planned, taken: RunKeyRow) -> Triggered:
+async def _existing(snapshot: Snapshot, wanted: Planned, taken: RunKeyRow, cutoffs: Cutoffs) -> Triggered:
     run = await run_by_id(snapshot, taken.run_id)
     plan_id = "" if run is None else run.plan_id
-    if not _same(taken, wanted.request, request.cutoff_ms):
+    if not _same(taken, wanted.request, cutoffs.fingerprints_ms):
         raise Conflict(
             f"runKey {taken.run_key} stands for another request, run {taken.run_id}: choose another key",
             conflictType=MISMATCH,

@@ -1,15 +1,17 @@
 """Which partition a run is for: what a caller may say, and its canonical key (orchestration.md 6.3). Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Final, NoReturn
 
 from arco.core.errors import InvalidInput
 from arco.core.partitions import Value, parse_partition_key, partition_key
 from arco.domains.orchestration.plan.graph import Graph
 from arco.domains.orchestration.plan.manifest import Dimension
 
+_TIME: Final = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}([T ][0-9:.]+(Z|[+-][0-9:]+)?)?)?)?\Z")
 _HOUR_CHARS: Final = len("2025-01-15T10")
 
 
@@ -23,15 +25,26 @@ def dimensions_of(graph: Graph, roots: Sequence[str]) -> list[Dimension]:
     return shapes[first]
 
 
-def checked_key(dimensions: Sequence[Dimension], key: str) -> str | None:
-    """A partition key somebody gave, if it fits; None for an empty one. Raises `InvalidInput`."""
+def checked_key(dimensions: Sequence[Dimension], key: str, *, time_texts: bool = True) -> str | None:
+    """A partition key somebody gave, if it fits; None for an empty one. Raises `InvalidInput`.
+
+    A time that was written as a text, as older clients do, becomes the time it names, unless `time_texts` is false.
+    """
     values = parse_partition_key(key)
     _check_names(dimensions, values)
+    fitting: dict[str, Value] = {}
     for dimension in dimensions:
         value = values[dimension.name]
-        if _text_of(dimension, value) is None:
+        text = _text_of(dimension, value)
+        if text is None:
             raise InvalidInput(f"partition key: {dimension.name} must be {_wanted(dimension)}")
-    return key or None
+        if dimension.kind == "time" and isinstance(value, str):
+            if not time_texts:
+                tag = "t" if dimension.granularity == "hour" else "d"
+                raise InvalidInput(f"partition key: {dimension.name} is a text; write the time with the tag {tag}:")
+            value = _time(dimension, text)
+        fitting[dimension.name] = value
+    return partition_key(fitting) or None
 
 
 def key_of_texts(dimensions: Sequence[Dimension], texts: Mapping[str, str]) -> str | None:
@@ -99,17 +112,22 @@ def _fitting_time(dimension: Dimension, value: Value) -> str | None:
 
 def _time(dimension: Dimension, text: str) -> date | datetime:
     """A time as people write it: `2025`, `2025-01`, `2025-01-15`, `2025-01-15T10`. Raises `ValueError`."""
+    if not _TIME.match(text):
+        return _no(text)
     if dimension.granularity == "hour":
         full = text if len(text) > _HOUR_CHARS else f"{text}:00"
         moment = datetime.fromisoformat(full)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        try:
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except OverflowError:
+            return _no(text)
     parts = text.split("-")
     short = {"year": 1, "month": 2}.get(dimension.granularity or "", 3)
     return date.fromisoformat("-".join([*parts, *["01"] * (3 - len(parts))])) if len(parts) >= short else _no(text)
 
 
-def _no(text: str) -> date:
-    raise ValueError(f"{text} is too short")
+def _no(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no such time")
 
 
 def _wanted(dimension: Dimension) -> str:
