@@ -40,6 +40,14 @@ def test_no_single_fault_at_any_operation_breaks_an_invariant(name: str) -> None
     assert count >= 50
 
 
+def test_a_call_that_is_lost_to_who_waits_for_ever_keeps_nobody_at_work() -> None:
+    plan = PATHS["collector"]
+    lost = [(site, kind) for site, kind in singles(sites_of(plan)) if kind in ("drop", "mute") and "client-1" in site]
+    assert lost
+    _, failed = explore(with_script(plan, one) for one in [*lost, ("api-4#2", "drop"), ("api-4#2", "mute")])
+    assert told(failed) == []
+
+
 @pytest.mark.parametrize("name", SHORT)
 def test_no_drawn_pair_of_faults_breaks_an_invariant(name: str) -> None:
     _, failed = explore(pairs(PATHS[name], sample=60, seed=1))

@@ -50,8 +50,8 @@ def _read(pause_s: float = 0.0) -> Wish:
 
 
 def _waiting() -> list[Wish]:
-    """A client that waits for its answer however long its server sleeps."""
-    first = Wish("append", name="b", pause_s=5.0, patience_s=20_000.0)
+    """A client that waits for its answer however long its server sleeps, and still is done when its call is lost."""
+    first = Wish("append", name="b", pause_s=5.0, patience_s=15_000.0)
     return [first, _read(1.0), _append("b", GRACE_S)]
 
 
