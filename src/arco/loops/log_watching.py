@@ -19,8 +19,8 @@ from arco.storage.port import ObjectStore
 PROBES_MAX: Final = 16
 """Attempts that are looked at each time; the others have their turn later."""
 
-PIECES_KEPT: Final = 256
-"""Pieces of one run that its followers share: at most 16 MiB of text, and usually a few kilobytes."""
+PIECES_KEPT: Final = 16
+"""Pieces of one run that its followers share: at most 1 MiB of text, and usually a few kilobytes."""
 
 _Name = tuple[str, int]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,13 +17,38 @@ from arco.loops.log_watching import LogWatches
 from arco.loops.watching import Watches
 
 _STEPS_KEPT: Final = 4
-"""Steps from one picture to the next that are kept encoded: followers are seldom further apart."""
+"""Steps from one picture to the next that are kept: followers are seldom further apart."""
+
+_ENCODED_MAX: Final = 256
+"""Changes of a step that are kept encoded. Who is told more than that is told it for the first time, and alone."""
 
 _PAUSE_SHARE: Final = 4
 _PAUSE_MS_MAX: Final = 2_000
 
 Encode = Callable[[Change, Picture], tuple[str, bytes]]
 """Name and data of the event that tells of a change."""
+
+
+class Step:
+    """What leads from one picture to another; each event is encoded when it is sent, and once for all who follow."""
+
+    def __init__(self, found: Sequence[Change], at: Picture, encode: Encode) -> None:
+        self._changes = found
+        self._at = at
+        self._encode = encode
+        self._encoded: dict[int, tuple[str, bytes]] = {}
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def event(self, index: int) -> tuple[str, bytes]:
+        """Name and data of an event."""
+        found = self._encoded.get(index)
+        if found is None:
+            found = self._encode(self._changes[index], self._at)
+            if len(self._changes) <= _ENCODED_MAX:
+                self._encoded[index] = found
+        return found
 
 
 class Run:
@@ -37,7 +62,7 @@ class Run:
         self._encode = encode
         self._newest: Picture | None = None
         self._drawing = asyncio.Lock()
-        self._steps: OrderedDict[tuple[int, int], list[tuple[str, bytes]]] = OrderedDict()
+        self._steps: OrderedDict[tuple[int, int], Step] = OrderedDict()
         self.followers = 0
 
     async def picture(self, snapshot: Snapshot) -> Picture:
@@ -54,12 +79,12 @@ class Run:
                 self._newest = drawn
             return drawn
 
-    def step(self, old: Picture | None, new: Picture) -> list[tuple[str, bytes]]:
-        """The events that lead from one picture to another, encoded once."""
+    def step(self, old: Picture | None, new: Picture) -> Step:
+        """The events that lead from one picture to another."""
         key = (0 if old is None else old.number, new.number)
         found = self._steps.get(key)
         if found is None:
-            found = self._steps[key] = [self._encode(change, new) for change in changes(old, new)]
+            found = self._steps[key] = Step(changes(old, new), new, self._encode)
             if len(self._steps) > _STEPS_KEPT:
                 self._steps.popitem(last=False)
         return found

@@ -6,7 +6,7 @@ nothing twice. When they are gone, `reset` says so and everything is told anew.
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -21,7 +21,7 @@ from arco.edge.endpoint import Endpoint
 from arco.edge.streams import EVENT_STREAM, MESSAGE_BYTES_MAX, Events, EventStream, event
 from arco.kernel.reading import Reader
 from arco.routes.public.flow_clerks import PARAMETERS, PATH, READ_ERRORS, head_of, time_text
-from arco.routes.public.live import Live, Run
+from arco.routes.public.live import Live, Step
 from arco.routes.public.run_views import TaskCountsView, counts_of, task_view
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
@@ -86,9 +86,10 @@ async def show(request: Request) -> Response:
             new = position.new if position is not None else await run.picture(snapshot)
             told = position.told if position is not None else 0
             while True:
-                async for message in _messages(run, Position(old, new, told)):
+                step = run.step(old, new)
+                for message in _messages(step, Position(old, new, told)):
                     yield message
-                if new.over and told < len(run.step(old, new)):
+                if new.over and told < len(step):
                     return  # with the end as the last of them
                 old, told = new, 0
                 await services.clock.sleep_ms(run.pause_ms)
@@ -97,13 +98,12 @@ async def show(request: Request) -> Response:
     return EventStream(live.streams, events)
 
 
-async def _messages(run: Run, position: Position) -> AsyncIterator[bytes]:
+def _messages(step: Step, position: Position) -> Iterator[bytes]:
     """The events of a step that were not told yet, some together."""
     base = 0 if position.old is None else position.old.number
     message = bytearray()
-    for index, (name, data) in enumerate(run.step(position.old, position.new)):
-        if index < position.told:
-            continue
+    for index in range(position.told, len(step)):
+        name, data = step.event(index)
         message += event(name, f"{base}-{position.new.number}.{index}", data)
         if len(message) >= MESSAGE_BYTES_MAX:
             yield bytes(message)
