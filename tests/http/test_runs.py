@@ -114,6 +114,13 @@ async def test_51_the_same_run_key_is_the_same_run_whatever_the_order_of_the_sel
         ({"selection": ["Raw.Events"]}, "asset key"),
         ({"selection": ["raw.events"], "labels": {"arco.parent_run_id": "x"}}, "reserved"),
         ({"selection": ["raw.events"], "partitionKey": "date=d:2025-01-15"}, "partition"),
+        ({"selection": ["raw.events"], "partitionKey": "x" * 1025}, "partitionKey"),
+        ({"selection": ["x" * 257]}, "selection"),
+        ({"selection": ["raw.events"] * 10_001}, "selection"),
+        ({"selection": ["raw.events"], "labels": {"k": "v" * 2049}}, "labels"),
+        ({"selection": ["raw.events"], "labels": {"k" * 129: "v"}}, "labels"),
+        ({"selection": ["raw.events"], "labels": {f"k{number}": "" for number in range(129)}}, "labels"),
+        ({"selection": ["raw.events"], "partitions": [{"key": "k", "value": "v" * 257}]}, "partitions"),
         (
             {"selection": ["raw.events"], "partitionKey": "", "partitions": [{"key": "date", "value": "2025-01-15"}]},
             "not both",
@@ -137,6 +144,8 @@ async def test_53_the_idempotency_key_is_the_run_key_when_there_is_no_other(api:
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json()["runId"] == again.json()["runId"]
     assert (await api.post(RUNS, json=body, headers={"idempotency-key": "x" * 257})).status_code == 400
+    assert (await api.post(RUNS, json={**body, "runKey": "x" * 257})).status_code == 400
+    assert (await api.post(RUNS, json={**body, "runKey": 7})).status_code == 422
 
 
 async def test_54_a_partition_means_the_same_however_it_is_written(api: httpx.AsyncClient) -> None:

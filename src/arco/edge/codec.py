@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from arco.core.errors import InvalidInput
-from arco.edge.refusals import MalformedBody, UnprocessableBody, UnsupportedMediaType
+from arco.edge.refusals import BeyondLimit, MalformedBody, UnprocessableBody, UnsupportedMediaType
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -63,7 +63,8 @@ def decode_sound(body: bytes, type_: type[T]) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise UnprocessableBody(friendly(str(error))) from None
+        kind = BeyondLimit if _LIMIT.search(str(error)) else UnprocessableBody
+        raise kind(friendly(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         place = _BYTE.search(str(error))
         raise MalformedBody(f"{_NOT_JSON}; byte {place[1]} is not" if place else _NOT_JSON) from None
@@ -137,6 +138,7 @@ async def conditional(request: HTTPConnection, etag: str, build: Callable[[], Aw
 
 _PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _EXPECTED: Final = re.compile(r"Expected `(?P<want>[^`]+)`(?: of (?P<rule>.+?))?, got `(?P<got>[^`]+)`$")
+_LIMIT: Final = re.compile(r"^Expected `[a-z]+` (?:of length )?[<>]=? [0-9-]+")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]+)`$")
 _RULE: Final = re.compile(r"Expected `(?P<want>[^`]+)` (?P<rule>.+)$")
 _KINDS: Final = {

@@ -78,6 +78,10 @@ class UnprocessableBody(InvalidInput):
     """Well-formed JSON with a missing or wrongly typed field; the message names the field."""
 
 
+class BeyondLimit(UnprocessableBody):
+    """Well-formed JSON of the right types with a value that is too long, too many, too large or too small."""
+
+
 class Draining(ArcoError):
     """The process is shutting down and takes no new mutation."""
 

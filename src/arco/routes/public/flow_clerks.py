@@ -1,15 +1,19 @@
 """What routes of orchestration have in common: the workspace in the path, the clerk, the head of the chain, times."""
 
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 
 from arco.core import instant
 from arco.core.errors import InvalidInput, NotFound
 from arco.domains.orchestration.commands.clerk import Clerk
+from arco.edge.codec import decode
 from arco.edge.context import context_of, flow_desk_of, flow_of, services_of
+from arco.edge.refusals import BeyondLimit
 from arco.kernel.reading import Snapshot
 from arco.routes.public.read_tokens import runs_of_token
+
+T = TypeVar("T")
 
 KEY_CHARS_MAX: Final = 256
 PAGE_MAX: Final = 200
@@ -55,6 +59,17 @@ async def head_of(request: Request) -> Snapshot | None:
     if snapshot is not None:
         return snapshot
     return await flow_of(request).reader_for(context_of(request).scope).head()
+
+
+async def body_of(request: Request, type_: type[T]) -> T:
+    """The body of a request. What is beyond a limit is 400 here (orchestration.md 6.3), as what makes no sense is.
+
+    Raises as `edge.codec.decode` does, and `InvalidInput`.
+    """
+    try:
+        return await decode(request, type_)
+    except BeyondLimit as error:
+        raise InvalidInput(error.message) from None
 
 
 def key_of(request: Request) -> str | None:

@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from arco.core.errors import InvalidInput
 from arco.domains.orchestration.commands.trigger import Planned, planned
-from arco.edge.codec import decode, reply
+from arco.edge.codec import reply
 from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
-from arco.routes.public.flow_clerks import PARAMETERS, PATH, READ_HEADERS, head_of
+from arco.routes.public.flow_clerks import PARAMETERS, PATH, READ_HEADERS, body_of, head_of
 from arco.routes.public.runs import TriggerRunRequest, wanted_of
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -47,7 +47,7 @@ async def create(request: Request) -> Response:
     """Plan a run without beginning it: the body is that of a run."""
     services, scope = services_of(request), context_of(request).scope
     snapshot = await head_of(request)
-    body = await decode(request, TriggerRunRequest)
+    body = await body_of(request, TriggerRunRequest)
     deployment = await services.definitions.in_force(scope, snapshot, services.store_for(scope))
     if deployment is None:
         raise InvalidInput("nothing is deployed in this workspace: run `arco deploy` first")

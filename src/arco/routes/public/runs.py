@@ -13,7 +13,7 @@ from arco.domains.orchestration.commands.trigger import RunRequest, Triggered, t
 from arco.domains.orchestration.queries.runs import STATES, list_runs, public_state, run_detail
 from arco.domains.orchestration.queries.waiting import circumstances
 from arco.domains.orchestration.rows import RunRow
-from arco.edge.codec import decode, query_params, reply
+from arco.edge.codec import query_params, reply
 from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
 from arco.edge.pages import next_cursor
@@ -25,6 +25,7 @@ from arco.routes.public.flow_clerks import (
     READ_ERRORS,
     READ_HEADERS,
     WRITE_ERRORS,
+    body_of,
     clerk_of,
     head_of,
     key_of,
@@ -37,7 +38,10 @@ _SELECTION_MAX: Final = 10_000
 _Text = Annotated[str, msgspec.Meta(max_length=256)]
 _PartitionKey = Annotated[str, msgspec.Meta(max_length=1024)]
 _RunKey = Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_CHARS_MAX)]
-_Labels = Annotated[dict[str, str], msgspec.Meta(max_length=128)]
+_Labels = Annotated[
+    dict[Annotated[str, msgspec.Meta(max_length=128)], Annotated[str, msgspec.Meta(max_length=2048)]],
+    msgspec.Meta(max_length=128),
+]
 
 
 class PartitionRequest(msgspec.Struct, frozen=True):
@@ -174,7 +178,7 @@ async def create(request: Request) -> Response:
     request with the same key 409. Nothing is kept of a request that is refused.
     """
     clerk, key = clerk_of(request), key_of(request)
-    body = await decode(request, TriggerRunRequest)
+    body = await body_of(request, TriggerRunRequest)
     found = await trigger(clerk, services_of(request).definitions, wanted_of(body, key))
     return reply(_triggered(found), 201 if found.created else 200)
 
@@ -212,7 +216,7 @@ async def show(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """Call a run off: what has not begun is over at once, running tasks are told with their next heartbeat."""
     clerk = clerk_of(request)
-    body = await decode(request, CancelRequest)
+    body = await body_of(request, CancelRequest)
     found = await control.cancel(clerk, request.path_params["run_id"], body.reason)
     return reply(CancelledView(run_id=found.run_id, state=found.state, cancelled_at=time_text(found.at_ms)))
 
@@ -220,7 +224,7 @@ async def cancel(request: Request) -> Response:
 async def again(request: Request) -> Response:
     """Run again what of a run did not succeed, or some of its tasks; the same request again answers the same run."""
     clerk = clerk_of(request)
-    body = await decode(request, RerunRunRequest)
+    body = await body_of(request, RerunRunRequest)
     wanted = rerun.RerunRequest(
         parent_run_id=request.path_params["run_id"],
         mode=body.mode,
@@ -251,7 +255,7 @@ async def backfill_key(request: Request) -> Response:
     From then on another request with the key is 409, as for every other key.
     """
     clerk = clerk_of(request)
-    body = await decode(request, BackfillRunKeyRequest)
+    body = await body_of(request, BackfillRunKeyRequest)
     wanted = RunRequest(
         selection=body.selection,
         include_upstream=body.include_upstream,

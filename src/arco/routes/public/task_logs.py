@@ -13,7 +13,7 @@ from arco.core.errors import Conflict, InvalidInput, NotFound, OutcomeUnknown
 from arco.domains.orchestration.logs import LogPlace, pieces_after, whole_text
 from arco.domains.orchestration.queries.runs import run_detail
 from arco.domains.orchestration.rows import TaskRow
-from arco.edge.codec import decode, query_params, reply
+from arco.edge.codec import query_params, reply
 from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
 from arco.edge.pages import next_cursor
@@ -24,6 +24,7 @@ from arco.routes.public.flow_clerks import (
     READ_ERRORS,
     READ_HEADERS,
     WRITE_ERRORS,
+    body_of,
     check_workspace,
     head_of,
 )
@@ -68,7 +69,7 @@ class LogsQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def put(request: Request) -> Response:
     """Keep what an attempt wrote; once: 409 when the attempt has a log of other text."""
     run_id = _run_of(request)
-    body = await decode(request, LogRequest)
+    body = await body_of(request, LogRequest)
     place = LogPlace(run_id, body.task_key, body.attempt)
     place.check()
     content = whole_text(body.stdout, body.stderr)

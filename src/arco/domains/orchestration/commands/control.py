@@ -13,8 +13,8 @@ from arco.domains.orchestration.events import (
 )
 from arco.domains.orchestration.fold.refusals import RUN_NOT_FOUND, TASK_NOT_FOUND
 from arco.domains.orchestration.fold.runs import RUN_TERMINAL_CODE
-from arco.domains.orchestration.queries.runs import public_state, run_detail, the_run
-from arco.domains.orchestration.rows import SLOTS, WORKSPACE, SlotsRow, TaskRow, WorkspaceRow
+from arco.domains.orchestration.queries.runs import public_state, the_run
+from arco.domains.orchestration.rows import SLOTS, TASKS, WORKSPACE, SlotsRow, TaskRow, WorkspaceRow
 
 SLOTS_MAX = 1_000_000
 
@@ -49,8 +49,9 @@ async def retry(clerk: Clerk, run_id: str, task_key: str) -> TaskRow:
         if outcome.code in (RUN_NOT_FOUND, TASK_NOT_FOUND):
             raise NotFound(outcome.message)
         raise Conflict(outcome.message)
-    found = await run_detail(await clerk.reader.head(), run_id)
-    task = next((task for task in found.tasks if task.task_key == task_key), None)
+    snapshot = await clerk.reader.head()
+    run = await the_run(snapshot, run_id)
+    task = None if snapshot is None else await snapshot.get(TASKS, (run.born, task_key))
     if task is None:
         raise NotFound(f"run {run_id} has no task {task_key}")
     return task
