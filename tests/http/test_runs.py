@@ -336,6 +336,16 @@ async def test_61_runs_are_paged_newest_first_and_filtered_by_what_they_are_call
     assert (await api.get(RUNS, params={"state": "DONE"})).status_code == 400
 
 
+async def test_a_list_names_what_runs_were_to_make_and_their_keys(api: httpx.AsyncClient) -> None:
+    names = [f"n.asset_{number}" for number in range(7)]
+    await deploy(api, a_manifest(*(an_asset(name) for name in names), an_asset("n.last", *names)))
+    await trigger(api, *names, runKey="many")
+    await trigger(api, "n.last", includeUpstream=True)
+    last, many = (await api.get(RUNS)).json()["runs"]
+    assert (last["assets"], last["assetCount"], last["taskCount"]) == (["n.last"], 1, 8)
+    assert (many["assets"], many["assetCount"], many["runKey"]) == (names[:5], 7, "many")
+
+
 @pytest.mark.parametrize("path", ["runs", "partitions", "runs/01J00000000000000000000RUN/logs"])
 async def test_61_every_list_refuses_pages_that_are_none(api: httpx.AsyncClient, path: str) -> None:
     for bad in ({"limit": 0}, {"limit": 201}, {"limit": "many"}, {"cursor": "garbage"}, {"cursor": "e30"}):

@@ -94,6 +94,9 @@ _ADVICE: Final = {
 
 _ADVICE_BY_WORDS: Final = (
     ("has no logs yet", "a task that writes nothing has none; how it went is in: arco runs RUN"),
+    ("run not found", "see what there is: arco runs"),
+    (" has no task ", "see the tasks of the run: arco runs RUN"),
+    ("only what failed can be retried", "to do it anew, begin a run: arco rerun RUN --task TASK"),
     ("unknown asset keys", "name one that is deployed, or deploy it first: arco deploy assets.py"),
     (" is partitioned by ", "run that one first, with --partition, and this one then without --upstream"),
     ("are partitioned by ", "add --partition NAME=VALUE, for instance --partition date=2025-01-31"),

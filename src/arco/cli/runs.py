@@ -126,8 +126,9 @@ def runs(args: Namespace, terminal: Terminal) -> int:
     elif not listed:
         terminal.say("no runs yet; begin one with: arco run NAMESPACE.ASSET")
     else:
-        rows = [[one["runId"], one["state"], moment(one["createdAt"]), _progress(one)] for one in listed]
-        terminal.table(Table(["run", "state", "begun (UTC)", "tasks"], rows), counted(len(rows), "run"))
+        rows = [[one["runId"], one["state"], moment(one["createdAt"]), _progress(one), *_asked(one)] for one in listed]
+        columns = ["run", "state", "begun (UTC)", "tasks", "assets", "key"]
+        terminal.table(Table(columns, rows), counted(len(rows), "run"))
     return OK
 
 
@@ -265,6 +266,13 @@ def _reason(task: Mapping[str, Any]) -> str:
 def _progress(one: Mapping[str, Any]) -> str:
     failed = f", {one['tasksFailed']} failed" if one["tasksFailed"] else ""
     return f"{one['tasksSucceeded']} of {one['taskCount']}{failed}"
+
+
+def _asked(one: Mapping[str, Any]) -> list[str]:
+    """What a run was to make, and the key it was asked for with."""
+    assets: list[str] = one.get("assets", [])
+    more = one.get("assetCount", 0) - len(assets)
+    return [", ".join(assets) + (f" and {more:,} more" if more > 0 else ""), one.get("runKey", "")]
 
 
 def _told(terminal: Terminal, told: Mapping[str, Any]) -> int:

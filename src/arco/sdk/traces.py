@@ -1,5 +1,6 @@
 """Tracebacks as users want to read them: their own frames, without the machinery that called them. Bounded."""
 
+import importlib
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,11 @@ MESSAGE_CHARS_MAX: Final = 4_096
 """What a completion report carries for people: beyond it the middle of a trace, the end of a message are left out."""
 
 _ARCO: Final = Path(__file__).resolve().parents[1]
-_OURS: Final = (*(str(_ARCO / room) for room in ("sdk", "testing", "worker")), "<frozen importlib")
+_OURS: Final = (
+    *(str(_ARCO / room) for room in ("sdk", "testing", "worker")),
+    str(Path(importlib.__file__).parent),
+    "<frozen importlib",
+)
 
 
 def message_of(error: BaseException) -> str:
@@ -38,8 +43,11 @@ def trace_of(error: BaseException) -> str:
 
 def cause_of(error: BaseException) -> str:
     """`Type: text (file:line)` with the last place outside arco and the import machinery."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
-    place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    own = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    own = [place for place in own if not _is_ours(place[0])]
+    if isinstance(error, SyntaxError) and error.filename:  # it never ran: the place is what could not be read
+        own.append((error.filename, error.lineno))
+    place = f" ({own[-1][0]}:{own[-1][1]})" if own else ""
     return message_of(error) + place
 
 

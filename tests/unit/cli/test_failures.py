@@ -10,6 +10,9 @@ from arco.clients.api import ApiProblem
     ("status", "message", "advice"),
     [
         (404, "run 01J has no logs yet", "arco runs RUN"),
+        (404, "run not found: 01J", "see what there is: arco runs"),
+        (404, "run 01J has no task raw.x", "arco runs RUN"),
+        (409, "task raw.x is SUCCEEDED: only what failed can be retried", "arco rerun RUN --task TASK"),
         (400, "unknown asset keys: raw.order; did you mean raw.orders?", "arco deploy"),
         (400, "clean.flights is partitioned by month, which the run says nothing about", "without --upstream"),
         (400, "the selected assets are partitioned by month: say month", "--partition date=2025-01-31"),

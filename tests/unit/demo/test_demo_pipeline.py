@@ -1,10 +1,13 @@
 """What the demo remarks on while its runs go on, and the projects it and `arco init` write."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from arco.cli.deploying import worth_running
+from arco.cli.parser import build
 from arco.cli.parser_runs import EXAMPLES as CHOICES
 from arco.core.instant import parse_ms
 from arco.demo.examples import EXAMPLES, write_code
@@ -81,6 +84,15 @@ def test_every_asset_of_an_example_says_how_it_is_tried_again(example: str, tmp_
     assert write_code(example, tmp_path) == []
     for asset in load_assets([str(tmp_path / "assets.py")]):
         assert asset.retries is not None and (asset.retries.delay_seconds or 99) <= 2
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_command_that_an_example_names_is_one(example: str, tmp_path: Path):
+    write_code(example, tmp_path)
+    lines = re.findall(r"^arco (.+)$", (tmp_path / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert len(lines) >= 4
+    for line in lines:
+        assert build().parse_args(shlex.split(line.partition("  ")[0])).run, line
 
 
 def test_the_command_line_offers_the_examples_there_are():

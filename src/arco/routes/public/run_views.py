@@ -12,6 +12,7 @@ from arco.domains.orchestration.queries.waiting import Circumstances, Wait, publ
 from arco.domains.orchestration.rows import DependencyRow, RunRow, TaskRow
 from arco.routes.public.flow_clerks import time_text
 
+_ASSETS_NAMED = 5
 _FINISHED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
 
@@ -132,7 +133,7 @@ class RunView(_Camel, frozen=True, kw_only=True):
 
 
 class RunItemView(_Camel, frozen=True, kw_only=True):
-    """A run in a list."""
+    """A run in a list. `runKey` and what follows it are our addition: of the assets asked for, the first five."""
 
     run_id: str
     state: str
@@ -143,6 +144,9 @@ class RunItemView(_Camel, frozen=True, kw_only=True):
     tasks_failed: int
     parent_run_id: str | None = None
     rerun_kind: str | None = None
+    run_key: str | None = None
+    assets: list[str] = []
+    asset_count: int = 0
 
 
 def run_view(found: RunDetail, workspace: str, around: Circumstances) -> RunView:
@@ -178,6 +182,7 @@ def run_view(found: RunDetail, workspace: str, around: Circumstances) -> RunView
 def run_item(run: RunRow) -> RunItemView:
     """A run in a list."""
     state, labels = public_state(run), labels_of(run)
+    assets = msgspec.json.decode(run.root_assets or "[]", type=list[str])
     return RunItemView(
         run_id=run.run_id,
         state=state,
@@ -188,6 +193,9 @@ def run_item(run: RunRow) -> RunItemView:
         tasks_failed=run.tasks_failed,
         parent_run_id=labels.get(PARENT_LABEL),
         rerun_kind=labels.get(KIND_LABEL),
+        run_key=run.run_key,
+        assets=assets[:_ASSETS_NAMED],
+        asset_count=len(assets),
     )
 
 

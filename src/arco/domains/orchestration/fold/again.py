@@ -37,7 +37,7 @@ def retried(view: View, event: TaskRetryRequested, moment: Moment) -> Decision:
         put_task(view, task, now)
         return Accepted()
     if task.state != "FAILED":
-        return refusals.moot(f"task {task.task_key} is {task.state}: only a FAILED one can be retried")
+        return refusals.moot(f"task {task.task_key} is {task.state}: only what failed can be retried")
     if task.attempt >= ATTEMPTS_MAX:
         return refusals.moot(
             f"task {task.task_key} had {task.attempt} attempts, the most there are: run it again instead"
