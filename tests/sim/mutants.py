@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 from tests.sim.defect_plugin import MUTANTS
 
-from arco.sim.defects import SCHEDULES, Defect, StaleDefect, defects_of, first_kill
+from arco.sim.defects import ROOTS, SCHEDULES, Defect, StaleDefect, defects_of, first_kill
 
 
 class Fate(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class Fate(msgspec.Struct, frozen=True):
 def tried(defect: Defect, schedules: int) -> Fate:
     """Let those who must notice a defect look at it."""
     try:
-        if defect.killed_by != SCHEDULES:
+        if defect.killed_by not in (SCHEDULES, ROOTS):
             return Fate(defect.name, _fails_under(defect), defect.killed_by)
         killed = first_kill(defect, range(schedules))
     except StaleDefect as stale:

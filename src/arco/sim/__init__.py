@@ -2,6 +2,7 @@
 
     python -m arco.sim --seed 84                  one schedule, its timeline and its verdict
     python -m arco.sim run --schedules 20000      many of them, with a report; --tier B: whole servers, with Parquet
+                                                  --tier R: root transactions over both chains
     python -m arco.sim systematic --depth 2       every fault, alone and in pairs, at every operation of every path
     python -m arco.sim minimise --seed 84         the smallest schedule that still breaks the same invariant
 

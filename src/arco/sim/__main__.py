@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -11,10 +11,15 @@ import msgspec
 
 from arco.sim.minimise import Minimiser
 from arco.sim.plan import Plan, decode_plan, encode_plan
-from arco.sim.running import Report, run_many, runner_of
-from arco.sim.swarm import PROFILES, plan_of
-from arco.sim.systematic import explore, pairs, paths, preemptions, singles, sites_of, sleepers, with_script
+from arco.sim.root_plans import root_paths
+from arco.sim.roots import RootWorld
+from arco.sim.running import ROOTS, Report, planner_of, run_many, runner_of
+from arco.sim.swarm import PROFILES
+from arco.sim.systematic import Sited, explore, pairs, paths, preemptions, singles, sites_of, sleepers, with_script
 from arco.sim.timeline import timeline
+from arco.sim.world import World
+
+TIERS = ("A", "B", ROOTS)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,19 +44,19 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--profile", choices=PROFILES, default="swarm")
         command.add_argument("--plan", type=Path, help="a plan of the corpus instead of a seed")
-        command.add_argument("--tier", choices=("A", "B"), default="A")
+        command.add_argument("--tier", choices=TIERS, default="A")
         command.add_argument("--scope", default="", help="show only this tenant's operations")
         command.add_argument("--most", type=int, default=400, help="operations shown")
     small.add_argument("--out", type=Path, help="where to write the smallest plan")
     many = commands.add_parser("run", help="run many schedules")
-    many.add_argument("--tier", choices=("A", "B"), default="A")
+    many.add_argument("--tier", choices=TIERS, default="A")
     many.add_argument("--schedules", type=int, default=1_000)
     many.add_argument("--first-seed", type=int, default=0)
     many.add_argument("--profiles", default="swarm", help=f"comma-separated, of {', '.join(PROFILES)}")
     many.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     many.add_argument("--report", type=Path)
     whole = commands.add_parser("systematic", help="every fault at every operation of the protocol's paths")
-    whole.add_argument("--path", choices=sorted(paths()), action="append", help="only these paths")
+    whole.add_argument("--path", choices=sorted({**paths(), **root_paths()}), action="append", help="only these paths")
     whole.add_argument("--depth", type=int, choices=(1, 2), default=1, help="faults of one schedule")
     whole.add_argument("--sample", type=int, help="so many drawn pairs, pre-emptions or sleepers instead of all")
     return parser
@@ -86,20 +91,22 @@ def _run(options: argparse.Namespace) -> int:
 
 def _systematic(options: argparse.Namespace) -> int:
     broken = 0
-    for name in options.path or sorted(paths()):
-        plan = paths()[name]
+    every = {**paths(), **root_paths()}
+    for name in options.path or sorted(every):
+        plan = every[name]
+        world_of: Callable[[Plan], Sited] = RootWorld if name in root_paths() else World
         kinds: dict[str, Iterator[Plan]] = {
-            "singles": (with_script(plan, one) for one in singles(sites_of(plan))),
-            "sleepers": sleepers(plan),
+            "singles": _drawn(plan, world_of),
+            "sleepers": sleepers(plan, world_of=world_of),
         }
         if options.depth > 1:
-            kinds["pairs"] = pairs(plan, sample=options.sample)
+            kinds["pairs"] = pairs(plan, sample=options.sample, world_of=world_of)
             if name == "race":
                 kinds["pre-emptions"] = chain.from_iterable(
                     preemptions(depth=3, nap_s=nap_s, sample=options.sample) for nap_s in (50.0, 200.0, 900.0)
                 )
         for kind, plans in kinds.items():
-            count, failed = explore(plans)
+            count, failed = explore(plans, world_of=world_of)
             print(f"{name}: {count} {kind}, {len(failed)} broken", flush=True)
             broken += len(failed)
             for verdict in failed[:5]:
@@ -107,8 +114,14 @@ def _systematic(options: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
+def _drawn(plan: Plan, world_of: Callable[[Plan], Sited]) -> Iterator[Plan]:
+    return (with_script(plan, one) for one in singles(sites_of(plan, world_of)))
+
+
 def _plan(options: argparse.Namespace) -> Plan:
-    return decode_plan(options.plan.read_bytes()) if options.plan else plan_of(options.seed, options.profile)
+    if options.plan:
+        return decode_plan(options.plan.read_bytes())
+    return planner_of(options.tier)(options.seed, options.profile)
 
 
 def _progress(report: Report) -> None:

@@ -18,11 +18,16 @@ from typing import Any, Final
 
 import msgspec
 
+from arco.sim.root_plans import root_plan_of
+from arco.sim.roots import run_roots
 from arco.sim.schedule import run_schedule
 from arco.sim.swarm import PROFILES
 
 SCHEDULES: Final = "schedules"
 """`killed_by` of a defect that random schedules find."""
+
+ROOTS: Final = "roots"
+"""`killed_by` of a defect that random schedules of root transactions find."""
 
 
 class StaleDefect(Exception):
@@ -83,7 +88,10 @@ def first_kill(defect: Defect, seeds: Sequence[int]) -> Killed | None:
     """The first of these schedules that notices the defect."""
     with applied(defect):
         for seed in seeds:
-            verdict = run_schedule(seed, PROFILES[seed % len(PROFILES)])
+            if defect.killed_by == ROOTS:
+                verdict = run_roots(root_plan_of(seed))
+            else:
+                verdict = run_schedule(seed, PROFILES[seed % len(PROFILES)])
             if not verdict.fine:
                 return Killed(seed, verdict.violations[0])
     return None

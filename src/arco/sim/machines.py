@@ -5,14 +5,14 @@ compactors and what the internal route does with a request. Stores are the produ
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from arco.clients.compactor import TIMEOUT_MS, CompactorClient
 from arco.core.scope import Scope
 from arco.kernel.cache import ObjectCache, ScopedCache
-from arco.kernel.chain import CATALOG_CHAIN, Chain
+from arco.kernel.chain import CATALOG_CHAIN, Chain, ChainSpec
 from arco.kernel.compactors import Compactors
 from arco.kernel.ledger import LedgerDesk
 from arco.kernel.loader import Loader
@@ -42,6 +42,8 @@ class Machine:
     """A process with its way to storage and its cache."""
 
     role: Role = "api"
+    chain: ChainSpec = CATALOG_CHAIN
+    domains: Sequence[Any] = DOMAINS
 
     def __init__(self, process: SimProcess, store: SimStore, faults: FaultStream, config: Config) -> None:
         self.process = process
@@ -63,8 +65,8 @@ class Machine:
         """What a compactor of this scope works with."""
         return Workshop(
             store or self.scoped_store(scope),
-            CATALOG_CHAIN,
-            DOMAINS,
+            self.chain,
+            self.domains,
             ports=self.process,
             cache=self.scoped_cache(scope),
             grace_ms=self.grace_ms,
@@ -75,7 +77,7 @@ class Machine:
 class CompactorMachine(Machine):
     """The compactor role."""
 
-    role = "compactor"
+    role: Role = "compactor"
 
     def __init__(self, process: SimProcess, store: SimStore, faults: FaultStream, config: Config) -> None:
         super().__init__(process, store, faults, config)

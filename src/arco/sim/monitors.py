@@ -4,6 +4,7 @@ One `ChainMonitor` follows one scope: it keeps its own idea of the chain, made o
 `Violations` collects what is broken, first things first; a schedule with none is fine.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +25,7 @@ from arco.kernel.manifest import (
     hash_text,
 )
 from arco.kernel.retention.record import decode_record
-from arco.sim.bucket import Held, SimBucket
+from arco.sim.bucket import Held, SimBucket, Watcher
 
 SLACK_S: Final = 130.0
 """How much earlier than a grace after it was superseded a collector may delete: its clock may be off that much."""
@@ -52,13 +53,22 @@ class Folded(msgspec.Struct, frozen=True):
 class ChainMonitor:
     """One scope's chain as the bucket tells it. Implements `bucket.Watcher` for keys of the scope."""
 
-    def __init__(self, bucket: SimBucket, scope: Scope, violations: Violations, *, grace_s: float) -> None:
+    def __init__(
+        self,
+        bucket: SimBucket,
+        scope: Scope,
+        violations: Violations,
+        *,
+        grace_s: float,
+        chain: str = CATALOG_CHAIN.name,
+    ) -> None:
+        self._chain = chain
         self._bucket = bucket
         self._prefix = scope.prefix
         self._violations = violations
         self._grace_s = grace_s
-        self._manifests = f"{scope.prefix}manifests/{CATALOG_CHAIN.name}/"
-        self._record = f"{scope.prefix}{paths.retention_record(CATALOG_CHAIN.name)}"
+        self._manifests = f"{scope.prefix}manifests/{chain}/"
+        self._record = f"{scope.prefix}{paths.retention_record(chain)}"
         self._sound: set[str] = set()
         self.kept: tuple[int, ...] = ()
         self.head: Manifest | None = None
@@ -112,7 +122,7 @@ class ChainMonitor:
         if manifest.parent_hash != self.head_hash:
             self._broken("R-02", f"manifest {number} does not continue {head.number}")
             return
-        expected = f"manifests/{CATALOG_CHAIN.name}/{head.number:020d}.json"
+        expected = f"manifests/{self._chain}/{head.number:020d}.json"
         if manifest.previous_manifest_path != expected or number != head.number + 1:
             self._broken("R-02", f"manifest {number} follows {head.number} and names {manifest.previous_manifest_path}")
         if manifest.epoch < head.epoch:
@@ -265,7 +275,7 @@ def _ms(manifest: Manifest) -> int:
 class Spy:
     """Who touches what: one scope's monitor hears only of its own keys, and roles write only theirs (R-16, R-26)."""
 
-    def __init__(self, monitors: dict[str, ChainMonitor], violations: Violations, may: Any) -> None:
+    def __init__(self, monitors: Mapping[str, Watcher], violations: Violations, may: Any) -> None:
         self._monitors = monitors
         self._violations = violations
         self._may = may
@@ -282,7 +292,7 @@ class Spy:
         if monitor is not None:
             self._guarded(lambda: monitor.deleted(actor, key, held), key)
 
-    def _judged(self, actor: str, verb: str, key: str) -> ChainMonitor | None:
+    def _judged(self, actor: str, verb: str, key: str) -> Watcher | None:
         prefix, _, relative = key.partition("/workspace=")
         workspace, _, relative = relative.partition("/")
         monitor = self._monitors.get(f"{prefix}/workspace={workspace}/")

@@ -13,6 +13,9 @@ from arco.sim.plan import Plan
 from arco.sim.schedule import Verdict, run_plan
 from arco.sim.swarm import plan_of
 
+ROOTS: Final = "R"
+"""The tier of root transactions: both chains, their real domains, the coordinator."""
+
 _CHUNK: Final = 100
 _SLOWEST: Final = 10
 _FAILED_SHOWN: Final = 50
@@ -93,7 +96,7 @@ def _parts(chunks: Sequence[Any], jobs: int) -> Iterator[_Part]:
 
 def _chunk(work: tuple[str, list[int], tuple[str, ...]]) -> _Part:
     tier, seeds, profiles = work
-    runner = runner_of(tier)
+    runner, planner = runner_of(tier), planner_of(tier)
     report = Report(tier=tier, profiles=list(profiles), first_seed=seeds[0])
     part = _Part(report, [], [])
     cells: Counter[str] = Counter()
@@ -103,7 +106,7 @@ def _chunk(work: tuple[str, list[int], tuple[str, ...]]) -> _Part:
     gc.disable()
     began = time.process_time()
     for seed in seeds:
-        verdict = runner(plan_of(seed, profiles[seed % len(profiles)]))
+        verdict = runner(planner(seed, profiles[seed % len(profiles)]))
         _count(part, verdict)
         cells.update({"/".join(cell): count for cell, count in verdict.cells.items()})
         if seed % 20 == 0:
@@ -115,13 +118,26 @@ def _chunk(work: tuple[str, list[int], tuple[str, ...]]) -> _Part:
 
 
 def runner_of(tier: str) -> Runner:
-    """What runs a schedule of a tier: A is the protocol below HTTP, B whole servers with Parquet."""
+    """What runs a schedule of a tier: A is the protocol below HTTP, B whole servers with Parquet, R root ones."""
     if tier == "A":
         return run_plan
+    if tier == ROOTS:
+        from arco.sim.roots import run_roots  # noqa: PLC0415  # tier A does without the domains
+
+        return run_roots
     # Whole servers bring the web framework and Parquet along.
     from arco.sim.tier_b import run_served  # noqa: PLC0415  # tier A does without server rooms
 
     return run_served
+
+
+def planner_of(tier: str) -> Callable[[int, str], Plan]:
+    """What draws a schedule of a tier from a seed and a profile."""
+    if tier != ROOTS:
+        return plan_of
+    from arco.sim.root_plans import root_plan_of  # noqa: PLC0415  # tier A does without the domains
+
+    return root_plan_of
 
 
 def _count(part: _Part, verdict: Verdict) -> None:

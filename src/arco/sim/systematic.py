@@ -6,20 +6,26 @@ that says what happens at one site, or two, or who sleeps where while the other 
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from arco.sim.faults import DIRECTED, FAMILIES, Site
 from arco.sim.genesis import genesis
 from arco.sim.plan import ClientPlan, Config, Plan, Wish
-from arco.sim.schedule import Patch, Verdict, patched, run_plan
+from arco.sim.schedule import Lived, Patch, Verdict, patched, run_plan
 from arco.sim.world import World
 
 GRACE_S: Final = 600.0
 _QUIET: Final = Config(made=True, grace_s=GRACE_S, idle_merge_ms=60_000, latency=(0.01,), shuffled=0.0, sticky=True)
 
 _KINDS: Final = {family: (*kinds, *DIRECTED[family]) for family, kinds in FAMILIES.items()}
+
+
+class Sited(Lived, Protocol):
+    """A world that knows how many operations there were while anything could go wrong."""
+
+    sites_troubled: int
 
 
 def paths() -> dict[str, Plan]:
@@ -60,11 +66,11 @@ def _slowly() -> list[Wish]:
     return [_append("a", GRACE_S * 0.35) for _ in range(8)]
 
 
-def sites_of(plan: Plan) -> list[Site]:
+def sites_of(plan: Plan, world_of: Callable[[Plan], Sited] = World) -> list[Site]:
     """Every operation of the path until all wishes are granted, in order."""
     genesis()
     with patched([Patch(name, value) for name, value in plan.config.limits.items()]):
-        world = World(plan)
+        world = world_of(plan)
         world.faults.sites = []
         world.run()
     return world.faults.sites[: world.sites_troubled]
@@ -80,9 +86,11 @@ def with_script(plan: Plan, *happens: tuple[str, str]) -> Plan:
     return msgspec.structs.replace(plan, script=dict(happens))
 
 
-def pairs(plan: Plan, *, sample: int | None = None, seed: int = 0) -> Iterator[Plan]:
+def pairs(
+    plan: Plan, *, sample: int | None = None, seed: int = 0, world_of: Callable[[Plan], Sited] = World
+) -> Iterator[Plan]:
     """Every pair of faults at different sites; with `sample`, that many drawn ones."""
-    every = singles(sites_of(plan))
+    every = singles(sites_of(plan, world_of))
     if sample is None:
         for at, first in enumerate(every):
             yield from (with_script(plan, first, second) for second in every[at + 1 :] if second[0] != first[0])
@@ -126,21 +134,25 @@ def _turns(own: dict[str, list[str]], actors: Sequence[str], depth: int) -> Iter
         yield from extended((), first)
 
 
-def sleepers(plan: Plan) -> Iterator[Plan]:
+def sleepers(plan: Plan, *, world_of: Callable[[Plan], Sited] = World) -> Iterator[Plan]:
     """A writer or collector that sleeps past everything it knew, before each of its operations."""
-    for site, family, _, _ in sites_of(plan):
+    for site, family, _, _ in sites_of(plan, world_of):
         if family != "rpc":
             yield with_script(plan, (site, "sleep"))
 
 
 def explore(
-    plans: Iterator[Plan], *, patches: Sequence[Patch] = (), progress: Callable[[int], None] = lambda _: None
+    plans: Iterator[Plan],
+    *,
+    patches: Sequence[Patch] = (),
+    progress: Callable[[int], None] = lambda _: None,
+    world_of: Callable[[Plan], Lived] = World,
 ) -> tuple[int, list[Verdict]]:
     """How many schedules were run, and those that broke something."""
     failed: list[Verdict] = []
     count = 0
     for count, plan in enumerate(plans, 1):
-        verdict = run_plan(plan, patches=patches)
+        verdict = run_plan(plan, patches=patches, world_of=world_of)
         if not verdict.fine:
             failed.append(msgspec.structs.replace(verdict, profile=f"{verdict.profile} {plan.script}"))
         if count % 500 == 0:
