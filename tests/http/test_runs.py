@@ -336,6 +336,26 @@ async def test_61_runs_are_paged_newest_first_and_filtered_by_what_they_are_call
     assert (await api.get(RUNS, params={"state": "DONE"})).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("category", "advice"),
+    [
+        ("USER_CODE", "mend the function"),
+        ("DATA_QUALITY", "the check that refused it"),
+        ("CONFIGURATION", "what the message names"),
+        ("TIMEOUT", "longer timeout"),
+        ("INFRASTRUCTURE", "retry the task"),
+    ],
+)
+async def test_a_failed_task_says_what_to_do(world: World, api: httpx.AsyncClient, category: str, advice: str) -> None:
+    await deploy(api)
+    run = await trigger(api, "raw.events")
+    error = {"category": category, "message": "no", "stackTrace": "Traceback: here", "retryable": False}
+    await Attempt(world, api, run, "raw.events").through("FAILED", error=error)
+    (task,) = (await shown(api, run))["tasks"]
+    assert advice in task["advice"]
+    assert (task["attempt"], task["error"]["category"], task["error"]["stackTrace"]) == (1, category, "Traceback: here")
+
+
 async def test_a_list_names_what_runs_were_to_make_and_their_keys(api: httpx.AsyncClient) -> None:
     names = [f"n.asset_{number}" for number in range(7)]
     await deploy(api, a_manifest(*(an_asset(name) for name in names), an_asset("n.last", *names)))

@@ -218,6 +218,7 @@ def test_a_failing_asset_shows_where_and_what_to_do(tmp_path: Path) -> None:
         assert re.search(r"tried again (in \d+ s, )?at \d\d:\d\d:\d\d UTC", first)
         assert first.count("Traceback") == 1  # the same one is not told again before the end
         assert "raw.orders: USER_CODE in attempt 2" in last
+        assert "what to do: mend the function" in last
         for told in (first, last):
             assert 'raise ValueError("the orders are on holiday")' in told
             assert "assets.py" in told

@@ -9,7 +9,7 @@ from arco.cli.failures import OK, PROBLEM, CommandProblem
 from arco.cli.render import Table, counted
 from arco.cli.session import client_of, moment
 from arco.cli.terminal import Terminal
-from arco.cli.told_tasks import next_attempt, trace_lines, warnings
+from arco.cli.told_tasks import Progress, next_attempt, trace_lines, warnings
 from arco.clients.api import PREFIX, ApiClient, Call, path_of
 from arco.clients.following import run_events
 
@@ -150,7 +150,8 @@ def watched(client: ApiClient, path: str, terminal: Terminal) -> int:
 def _followed(client: ApiClient, path: str, terminal: Terminal) -> dict[str, Any]:
     seen: dict[str, tuple[str, int]] = {}
     traces: dict[str, Sequence[str]] = {}
-    with closing(run_events(client.target, path)) as events:
+    progress = Progress()
+    with closing(run_events(client.target, path)) as events, terminal.progress(progress.label):
         for event in events:
             if terminal.as_json:
                 continue
@@ -158,6 +159,7 @@ def _followed(client: ApiClient, path: str, terminal: Terminal) -> dict[str, Any
                 tasks = counted(event.data["taskCounts"]["total"], "task")
                 terminal.say(f"run {event.data['runId']}: {tasks}")
             elif event.name == "task":
+                progress.note(event.data)
                 _tell_change(event.data, seen, traces, terminal)
     found: dict[str, Any] = client.get(path).json()
     return found
@@ -222,6 +224,8 @@ def _tell_failure(task: Mapping[str, Any], terminal: Terminal) -> None:
     category = error.get("category", "FAILED")
     terminal.say(terminal.styled(f"{task['taskKey']}: {category} in attempt {task['attempt']}", "bold"))
     _tell_trace(task, terminal)
+    if "advice" in task:
+        terminal.say(f"  what to do: {task['advice']}")
 
 
 def _tell_trace(task: Mapping[str, Any], terminal: Terminal) -> None:

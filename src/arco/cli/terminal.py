@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from typing import IO, Any, Final
 
 from arco.cli.failures import Failure
-from arco.cli.render import Table, visible
+from arco.cli.render import Table, cut, visible
 
 QUIET_S: Final = 1.0
 """A step is silent for this long before its progress shows."""
 
 _FRAMES: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME_S: Final = 0.1
+_FRAME_WIDTH: Final = 4
 _WIDTH_WITHOUT_SIZE: Final = 100
 _STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
@@ -54,7 +55,8 @@ class Terminal:
     def say(self, text: str = "") -> None:
         """A line of the result, for people; nothing with `--json`."""
         if not self.as_json:
-            self._write(self.out, text + "\n")
+            with self._aside():
+                self._write(self.out, text + "\n")
 
     def write(self, text: str) -> None:
         """A part of the result as it is, with `--json` too: for results that come bit by bit."""
@@ -68,7 +70,8 @@ class Terminal:
         lines = [self.styled(header, "bold"), self.styled(rule, "dim"), *rows]
         if below:
             lines.append(self.styled(below, "dim"))
-        self._write(self.out, "\n".join(lines) + "\n")
+        with self._aside():
+            self._write(self.out, "\n".join(lines) + "\n")
 
     def document(self, value: Any) -> None:
         """The one JSON document of a `--json` command."""
@@ -76,7 +79,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """A line about the work, on stderr; the progress of a step goes on below it."""
-        with contextlib.nullcontext() if self._watch is None else self._watch.aside():
+        with self._aside():
             self._write(self.err, text + "\n")
 
     def fail(self, failure: Failure) -> None:
@@ -99,17 +102,35 @@ class Terminal:
 
         Silent for the first second; `keep` leaves one line with the time it took, however short.
         """
-        watch = self._watch = _Watch(self.err, label, live=self._live)
+        labels = [label]
         started = time.perf_counter()
+        with self._watched(_Watch(self.err, lambda: labels[-1], live=self._live)):
+            yield labels.append
+        if keep:
+            mark = "\x1b[32m✓\x1b[0m" if self._colour_err else "✓"
+            self.note(f"{mark} {labels[-1]}  ({time.perf_counter() - started:.1f} s)")
+
+    @contextmanager
+    def progress(self, label: Callable[[], str]) -> Iterator[None]:
+        """A piece of work that tells of itself line by line; below them, on a terminal, what `label` says just now."""
+        if self._live:
+            with self._watched(_Watch(self.err, label, live=True)):
+                yield
+        else:
+            yield
+
+    @contextmanager
+    def _watched(self, watch: "_Watch") -> Iterator[None]:
+        self._watch = watch
         watch.start()
         try:
-            yield watch.relabel
+            yield
         finally:
             watch.stop()
             self._watch = None
-        if keep:
-            mark = "\x1b[32m✓\x1b[0m" if self._colour_err else "✓"
-            self.note(f"{mark} {watch.label}  ({time.perf_counter() - started:.1f} s)")
+
+    def _aside(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._watch is None else self._watch.aside()
 
     def _write(self, stream: IO[str], text: str) -> None:
         try:
@@ -123,8 +144,8 @@ class Terminal:
 class _Watch:
     """Tells of a step that takes long: a spinner on a terminal, one plain line elsewhere."""
 
-    def __init__(self, stream: IO[str], label: str, *, live: bool) -> None:
-        self.label = label
+    def __init__(self, stream: IO[str], label: Callable[[], str], *, live: bool) -> None:
+        self._label = label
         self._stream = stream
         self._live = live
         self._shown = False
@@ -134,9 +155,6 @@ class _Watch:
 
     def start(self) -> None:
         self._thread.start()
-
-    def relabel(self, label: str) -> None:
-        self.label = label
 
     def stop(self) -> None:
         self._done.set()
@@ -154,17 +172,19 @@ class _Watch:
             return
         if not self._live:
             with self._turn:
-                self._stream.write(f"{self.label} …\n")
+                self._stream.write(f"{self._label()} …\n")
                 self._stream.flush()
             return
         begun = time.perf_counter() - QUIET_S
         frame = 0
         while not self._done.wait(_FRAME_S):
             frame = (frame + 1) % len(_FRAMES)
-            elapsed = time.perf_counter() - begun
+            told = f"{visible(self._label())}  {time.perf_counter() - begun:.0f} s"
+            # A line that is wrapped could not be taken back.
+            width = shutil.get_terminal_size((_WIDTH_WITHOUT_SIZE, 24)).columns - _FRAME_WIDTH
             with self._turn:
                 self._clear()
-                self._stream.write(f"{_FRAMES[frame]} {visible(self.label)}  {elapsed:.0f} s")
+                self._stream.write(f"{_FRAMES[frame]} {cut(told, width)}")
                 self._stream.flush()
                 self._shown = True
         with self._turn:

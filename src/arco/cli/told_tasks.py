@@ -1,14 +1,18 @@
 """What is told of a task beside its state: the traceback of its error, its checks that warn, when it is tried again."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from arco.cli.render import counted
 from arco.cli.session import moment
+from arco.core.clock import SystemClock
+from arco.core.instant import parse_ms
 
 _FIRST_LINES: Final = 7
 _LAST_LINES: Final = 3
 """Of a traceback: it begins with the user's own frames and ends with the error; between are mostly libraries."""
+
+_OVER: Final = frozenset({"SUCCEEDED", "FAILED", "SKIPPED", "CANCELLED"})
 
 
 def trace_lines(task: Mapping[str, Any]) -> Sequence[str]:
@@ -32,8 +36,34 @@ def warnings(run: Mapping[str, Any]) -> Iterator[str]:
 
 def next_attempt(task: Mapping[str, Any]) -> str:
     """When a task that failed is tried again: `in 28 s, at 00:33:04 UTC`."""
-    again = task["retryNotBefore"]
-    now = datetime.now(UTC)  # noqa: TID251  # a command in the real world
-    wait_s = (datetime.fromisoformat(again) - now).total_seconds()
-    at = f"at {moment(again)[-8:]} UTC"
+    wait_s = _wait_s(task)
+    at = f"at {moment(task['retryNotBefore'])[-8:]} UTC"
     return f"in {wait_s:.0f} s, {at}" if wait_s > 0 else at
+
+
+class Progress:
+    """How far a run is, in one line that is true at the moment it is asked for."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Mapping[str, Any]] = {}
+
+    def note(self, task: Mapping[str, Any]) -> None:
+        """Take a task as it is now."""
+        self._tasks[task["taskKey"]] = task
+
+    def label(self) -> str:
+        """`2 of 5 tasks done, 1 running; raw.weather is tried again in 12 s`."""
+        tasks = list(self._tasks.values())
+        done = sum(task["state"] in _OVER for task in tasks)
+        running = sum(task["state"] == "RUNNING" for task in tasks)
+        told = f"{done} of {counted(len(tasks), 'task')} done" + (f", {running} running" if running else "")
+        waiting = [task for task in tasks if task["state"] == "PENDING" and "retryNotBefore" in task]
+        if not waiting:
+            return told
+        first = min(waiting, key=_wait_s)
+        more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
+        return f"{told}; {first['taskKey']}{more} tried again in {max(0, _wait_s(first)):.0f} s"
+
+
+def _wait_s(task: Mapping[str, Any]) -> float:
+    return parse_ms(task["retryNotBefore"]) / 1000 - SystemClock().now_ms() / 1000

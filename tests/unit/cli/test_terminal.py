@@ -96,3 +96,20 @@ def test_what_is_noted_during_a_step_has_a_line_of_its_own_above_the_progress(mo
     assert before.endswith("\r\x1b[2K")
     assert "running" in before and "running" in after
     assert screen.getvalue().endswith("\r\x1b[2K")
+
+
+def test_progress_says_what_is_so_at_the_moment_below_the_lines_and_nothing_without_a_terminal(monkeypatch):
+    monkeypatch.setattr("arco.cli.terminal.QUIET_S", 0.0)
+    monkeypatch.setattr("arco.cli.terminal._FRAME_S", 0.001)
+    screen, told = Screen(), iter(range(1_000_000))
+    terminal = a_terminal(out=screen, err=screen)
+    with terminal.progress(lambda: f"{next(told)} done"):
+        while "3 done" not in screen.getvalue():
+            pass
+        terminal.say("a task failed")
+    assert "\r\x1b[2Ka task failed\n" in screen.getvalue()
+    assert screen.getvalue().endswith(("\r\x1b[2K", "a task failed\n"))
+    quiet = a_terminal()
+    with quiet.progress(lambda: "never asked"):
+        pass
+    assert quiet.err.getvalue() == ""

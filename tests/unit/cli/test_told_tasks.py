@@ -1,6 +1,6 @@
 """What is told of a task beside its state."""
 
-from arco.cli.told_tasks import next_attempt, trace_lines, warnings
+from arco.cli.told_tasks import Progress, next_attempt, trace_lines, warnings
 
 
 def test_a_long_traceback_keeps_its_beginning_where_the_user_s_code_is_and_its_end():
@@ -35,3 +35,14 @@ def test_checks_that_failed_and_stopped_nothing_are_warnings():
 def test_the_next_attempt_is_told_in_seconds_and_as_a_time():
     assert next_attempt({"retryNotBefore": "2000-01-31T12:30:05.250Z"}) == "at 12:30:05 UTC"
     assert next_attempt({"retryNotBefore": "9000-01-31T12:30:05.250Z"}).endswith(" s, at 12:30:05 UTC")
+
+
+def test_progress_counts_what_is_done_and_down_to_the_next_attempt():
+    progress = Progress()
+    for key, state in (("n.a", "SUCCEEDED"), ("n.b", "RUNNING"), ("n.c", "SKIPPED"), ("n.d", "QUEUED")):
+        progress.note({"taskKey": key, "state": state})
+    assert progress.label() == "2 of 4 tasks done, 1 running"
+    progress.note({"taskKey": "n.b", "state": "PENDING", "retryNotBefore": "2000-01-31T12:30:05Z"})
+    assert progress.label() == "2 of 4 tasks done; n.b tried again in 0 s"
+    progress.note({"taskKey": "n.d", "state": "PENDING", "retryNotBefore": "9000-01-31T12:30:05Z"})
+    assert progress.label() == "2 of 4 tasks done; n.b and 1 more tried again in 0 s"

@@ -1,10 +1,12 @@
 """Runs and tasks as people and programs see them (orchestration.md 6.3)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from arco.domains.orchestration.commands.rerun import REASONS
+from arco.domains.orchestration.events import TaskError
 from arco.domains.orchestration.labels import KIND_LABEL, PARENT_LABEL, labels_of
 from arco.domains.orchestration.queries.account import coming_of, first_bad
 from arco.domains.orchestration.queries.runs import RunDetail, public_state, public_task_state
@@ -13,6 +15,15 @@ from arco.domains.orchestration.rows import DependencyRow, RunRow, TaskRow
 from arco.routes.public.flow_clerks import time_text
 
 _ASSETS_NAMED = 5
+_ADVICE: Final = {
+    "USER_CODE": "mend the function where the trace ends, deploy it, and retry the task",
+    "DATA_QUALITY": "nothing was published: mend the data or the check that refused it, and retry the task",
+    "CONFIGURATION": "mend what the message names (code, partition, what is read), deploy it, and retry the task",
+    "TIMEOUT": "give the asset a longer timeout, or less to do, deploy it, and retry the task",
+    "INFRASTRUCTURE": "the worker, or what the task asks for, failed and may be well by now: retry the task",
+}
+"""By category. A check that refused a table refuses it again, and so on: retrying alone helps the last of them only."""
+
 _FINISHED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
 
@@ -64,7 +75,7 @@ class TaskView(_Camel, frozen=True, kw_only=True):
     """A task. `error` and what follows it are our addition.
 
     `plannedAs` is why it is in the plan: `root`, or `upstream` or `downstream` of `plannedFor`, or `unsucceeded` in the
-    run that this one does again. `waiting` is what keeps it from running.
+    run that this one does again. `waiting` is what keeps it from running. `advice` is what to do about its error.
     """
 
     task_key: str
@@ -85,6 +96,7 @@ class TaskView(_Camel, frozen=True, kw_only=True):
     retry_attribution: RetryView | None = None
     skip_attribution: SkipView | None = None
     error: msgspec.Raw | None = None
+    advice: str | None = None
     output: msgspec.Raw | None = None
     metrics: msgspec.Raw | None = None
     max_attempts: int
@@ -221,6 +233,7 @@ def task_view(task: TaskRow, edges: Sequence[DependencyRow], waits: Sequence[Wai
         retry_attribution=RetryView(retries=task.attempt - 1, reason="prior_attempt_failed") if again else None,
         skip_attribution=_skipped_by(edges) if task.state == "SKIPPED" else None,
         error=_raw(task.error),
+        advice=_advice(task),
         output=_raw(task.output),
         metrics=_raw(task.metrics),
         max_attempts=task.max_attempts,
@@ -271,6 +284,13 @@ def counts_of(tasks: Sequence[TaskRow]) -> TaskCountsView:
 def _zeroed(found: Mapping[str, int], total: int) -> TaskCountsView:
     names = [name for name in TaskCountsView.__struct_fields__ if name != "total"]
     return TaskCountsView(total=total, **{name: found.get(name, 0) for name in names})
+
+
+def _advice(task: TaskRow) -> str | None:
+    """What to do about the error of a task; None when there is nothing to be done."""
+    if task.error is None:
+        return None
+    return _ADVICE.get(msgspec.json.decode(task.error, type=TaskError).category)
 
 
 def _raw(text: str | None) -> msgspec.Raw | None:
