@@ -54,6 +54,8 @@ class Progress:
     def label(self) -> str:
         """`2 of 5 tasks done, 1 running; raw.weather is tried again in 12 s`."""
         tasks = list(self._tasks.values())
+        if not tasks:
+            return "the run begins"
         done = sum(task["state"] in _OVER for task in tasks)
         running = sum(task["state"] == "RUNNING" for task in tasks)
         told = f"{done} of {counted(len(tasks), 'task')} done" + (f", {running} running" if running else "")

@@ -39,6 +39,7 @@ def test_the_next_attempt_is_told_in_seconds_and_as_a_time():
 
 def test_progress_counts_what_is_done_and_down_to_the_next_attempt():
     progress = Progress()
+    assert progress.label() == "the run begins"
     for key, state in (("n.a", "SUCCEEDED"), ("n.b", "RUNNING"), ("n.c", "SKIPPED"), ("n.d", "QUEUED")):
         progress.note({"taskKey": key, "state": state})
     assert progress.label() == "2 of 4 tasks done, 1 running"
