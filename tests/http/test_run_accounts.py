@@ -8,9 +8,12 @@ import httpx
 from arco.cli import runs as runs_command
 from arco.cli.terminal import Terminal
 from arco.cli.why import explain
+from arco.domains.orchestration.controllers.steps import SILENT
+from arco.domains.orchestration.drafts import unit
+from arco.domains.orchestration.events import DispatchEnqueued, TaskError, TaskFinished
 
 from .flow import DAY, WORKSPACE, Attempt, a_manifest, an_asset, deploy, shown, trigger
-from .world import World
+from .world import SCOPE, World
 
 BOOM = {"category": "USER_CODE", "message": "boom", "stackTrace": "Traceback: boom"}
 NO_ROWS = {"category": "DATA_QUALITY", "message": "orders has no rows"}
@@ -30,6 +33,14 @@ async def waiting(api: httpx.AsyncClient, run: str, task: str) -> list[dict[str,
     assert {name: own[name] for name in listed} == listed
     found: list[dict[str, Any]] = listed.get("waiting", [])
     return found
+
+
+async def enqueued(world: World, attempt: Attempt) -> None:
+    """Have it known that a queue has taken an attempt."""
+    desk = world.api.state.services.flow.desk_for(SCOPE)
+    event = DispatchEnqueued(dispatch_id=attempt.dispatch_id, cloud_task_id="d_1")
+    (outcome,) = await desk.submit([unit(event)], source="dispatcher:test")
+    assert outcome.status == "accepted"
 
 
 async def test_why_a_task_is_in_the_plan(world: World, api: httpx.AsyncClient) -> None:
@@ -97,6 +108,10 @@ async def test_a_ready_task_tells_of_the_pause_the_full_key_with_its_holders_or_
     await api.put(f"{WORKSPACE}/orchestration/limits/warehouse", json={"slots": 1})
     one = Attempt(world, api, run, "a.one")
     assert await one.dispatch() == "accepted"
+    (wanted,) = await waiting(api, run, "a.one")
+    assert wanted["reason"] == "not_dispatched"
+    assert wanted["message"].endswith("; big has not taken it yet")
+    await enqueued(world, one)
     (sent,) = await waiting(api, run, "a.one")
     assert (sent["reason"], sent["queue"]) == ("in_queue", "big")
     assert "no worker has begun it" in sent["message"]
@@ -156,6 +171,33 @@ async def test_every_attempt_is_told_of_with_why_there_was_another(world: World,
     assert (three["attempt"], three["outcome"]) == (3, "SUCCEEDED")
     assert one["startedAt"] <= one["endedAt"] <= two["startedAt"] <= two["endedAt"] <= three["startedAt"]
     assert found["retryAttribution"] == {"retries": 2, "reason": "prior_attempt_failed"}
+
+
+async def test_an_attempt_whose_worker_fell_silent_is_told_as_such(world: World, api: httpx.AsyncClient) -> None:
+    await deploy(api)
+    run = await trigger(api, "raw.events")
+    lost = Attempt(world, api, run, "raw.events")
+    assert await lost.dispatch() == "accepted"
+    await lost.told("started")
+    given_up = TaskFinished(
+        run_id=run,
+        task_key="raw.events",
+        attempt=1,
+        attempt_id=lost.attempt_id,
+        worker_id="anti-entropy",
+        outcome="failed",
+        error_message=SILENT,
+        error=TaskError(category="INFRASTRUCTURE", message=SILENT),
+    )
+    desk = world.api.state.services.flow.desk_for(SCOPE)
+    (outcome,) = await desk.submit([unit(given_up, lasting=True)], source="sweeper:test")
+    assert outcome.status == "accepted"
+    found = await account(api, run, "raw.events")
+    (only,) = found["account"]["attempts"]
+    assert (only["because"], only["next"]["why"]) == ("heartbeat_lost", "retry_policy")
+    out = io.StringIO()
+    explain(found, Terminal(out=out, err=io.StringIO()))
+    assert "its worker was not heard of; tried again by the retry policy at " in out.getvalue()
 
 
 async def test_what_is_not_tried_again_says_so(world: World, api: httpx.AsyncClient) -> None:

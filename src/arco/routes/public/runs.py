@@ -209,7 +209,7 @@ async def show(request: Request) -> Response:
     snapshot = await head_of(request)
     found = await run_detail(snapshot, request.path_params["run_id"])
     assert snapshot is not None
-    around = await circumstances(snapshot, found.tasks)
+    around = await circumstances(snapshot, found.run, found.tasks)
     return reply(run_view(found, context_of(request).scope.workspace, around))
 
 

@@ -77,7 +77,7 @@ async def account_of(snapshot: Snapshot | None, run_id: str, task_key: str) -> A
     task = tasks.get(task_key)
     if task is None:
         raise NotFound(f"run {run_id} has no task {task_key}")
-    around = await circumstances(snapshot, [task])
+    around = await circumstances(snapshot, found.run, [task])
     coming = coming_of(found).get(task_key, [])
     waits = waits_of(task, coming, public_states(found.tasks), run=found.run, around=around)
     attempts, holders, planned = await asyncio.gather(

@@ -4,16 +4,26 @@ Everything is told from rows of one snapshot: the task, its edges, the workspace
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from arco.core import instant
 from arco.domains.orchestration.fold.board import WORKSPACE_SLOTS
+from arco.domains.orchestration.fold.dispatch import PENDING
 from arco.domains.orchestration.keys import DEFAULT_QUEUE
 from arco.domains.orchestration.queries.runs import public_task_state
-from arco.domains.orchestration.rows import SLOTS, WORKSPACE, DependencyRow, RunRow, SlotsRow, TaskRow, WorkspaceRow
+from arco.domains.orchestration.rows import (
+    OUTBOX,
+    SLOTS,
+    WORKSPACE,
+    DependencyRow,
+    RunRow,
+    SlotsRow,
+    TaskRow,
+    WorkspaceRow,
+)
 from arco.kernel.reading import Snapshot
 
 UPSTREAM: Final = "upstream"
@@ -30,10 +40,12 @@ _NAMED_MAX: Final = 5
 
 
 class Circumstances(msgspec.Struct, frozen=True):
-    """What holds for every task of a workspace: whether it is paused, and how many slots are in use."""
+    """What tasks of a run share: whether the workspace is paused, how many slots are in use, what no queue has yet."""
 
     settings: WorkspaceRow | None = None
     slots: Mapping[str, SlotsRow] = {}
+    unsent: frozenset[tuple[str, int]] = frozenset()
+    """Tasks with the attempt that is wanted, and that no queue is known to have taken."""
 
     def full(self, task: TaskRow) -> list[SlotsRow]:
         """The limits of a task that leave no slot."""
@@ -57,17 +69,21 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     by: str | None = None
 
 
-async def circumstances(snapshot: Snapshot, tasks: Iterable[TaskRow]) -> Circumstances:
-    """What these tasks share; nothing is read when none of them could be sent."""
+async def circumstances(snapshot: Snapshot, run: RunRow, tasks: Collection[TaskRow]) -> Circumstances:
+    """What these tasks of a run share; nothing is read of what concerns none of them."""
+    unsent: frozenset[tuple[str, int]] = frozenset()
+    if any(task.state == "DISPATCHED" for task in tasks):
+        outbox = await snapshot.scan(OUTBOX, prefix=(run.run_id,))
+        unsent = frozenset((row.task_key, row.attempt) for row in outbox if row.status == PENDING)
     waiting = [task for task in tasks if task.state in ("READY", "RETRY_WAIT")]
     if not waiting:
-        return Circumstances()
+        return Circumstances(unsent=unsent)
     keys = sorted({WORKSPACE_SLOTS, *(task.concurrency_key for task in waiting if task.concurrency_key)})
     settings, *slots = await asyncio.gather(
         snapshot.get(WORKSPACE, ("",)), *(snapshot.get(SLOTS, (key,)) for key in keys)
     )
     assert settings is None or isinstance(settings, WorkspaceRow)
-    return Circumstances(settings, {row.concurrency_key: row for row in slots if isinstance(row, SlotsRow)})
+    return Circumstances(settings, {row.concurrency_key: row for row in slots if isinstance(row, SlotsRow)}, unsent)
 
 
 def waits_of(
@@ -88,7 +104,7 @@ def waits_of(
         case "READY":
             return _ready(task, around)
         case "DISPATCHED":
-            return [_sent(task)]
+            return [_wanted(task) if (task.task_key, task.attempt) in around.unsent else _sent(task)]
         case "RETRY_WAIT":
             return [_backoff(task), *_paused(around), *map(_no_slot, around.full(task))]
         case "RUNNING" if run.cancel_requested:
@@ -139,6 +155,16 @@ def _no_slot(row: SlotsRow) -> Wait:
         concurrency_key=row.concurrency_key,
         slots=row.slots,
         in_use=row.in_use,
+    )
+
+
+def _wanted(task: TaskRow) -> Wait:
+    queue = task.worker_queue or DEFAULT_QUEUE
+    return Wait(
+        reason=NOT_DISPATCHED,
+        message=f"attempt {task.attempt} is wanted since {_time(task.due_at)}; {queue} has not taken it yet",
+        since=task.due_at,
+        queue=queue,
     )
 
 
