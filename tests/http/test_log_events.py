@@ -1,11 +1,13 @@
 """Following logs: every line once, from any point, also of workers that die; read once for all who follow."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
+from arco.domains.orchestration.logs import LogPlace
 from arco.routes.public.live import Live
 from arco.routes.public.log_events import CLOSING_MS
 
@@ -197,6 +199,27 @@ async def test_what_comes_through_this_process_is_told_without_being_read(world:
         reads = [op for op in world.store.operations if op.name == "get" and "live-logs/" in op.key]
         assert {int(op.key[-11:-5]) for op in reads} <= {op_number + 1 for op_number in range(1, 12)}
         assert len(reads) <= 12  # looks of the watch only, if any
+
+
+async def test_logs_that_may_still_come_are_asked_for_once_a_second(
+    world: World, watching: World, api: httpx.AsyncClient, run_id: str
+) -> None:
+    """What other workers wrote may come any time after the end: they do not say how much there is."""
+    async with following(watching.api, logs_of(run_id)) as follower:
+        await Attempt(world, api, run_id, RAW).through()
+        raw, daily = LogPlace(run_id, RAW, 1), Attempt(world, api, run_id, DAILY)
+        assert await daily.dispatch() == "accepted"
+        await daily.told("started")
+        async with asyncio.timeout(20):
+            while not [op for op in watching.store.operations if op.key.endswith(raw.whole)]:
+                await watching.clock.sleep_ms(20)
+        watching.store.forget()
+        begun_ms = watching.clock.steady_ms()
+        for number in range(1, 9):
+            await write(daily, number, "x")
+            await follower.until(lambda one, number=number: text_of(one, DAILY) == "x" * number)
+        asked = [op for op in watching.store.operations if f"/{RAW}/" in op.key]
+        assert len(asked) <= 2 * (1 + (watching.clock.steady_ms() - begun_ms) // 1_000)
 
 
 @pytest.mark.parametrize("last", ["x", "AAAA", "=", "eJwBAA"])

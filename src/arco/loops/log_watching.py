@@ -36,6 +36,7 @@ class RunLogs:
         self._poll_ms = poll_ms
         self._kept: OrderedDict[tuple[_Name, int], asyncio.Future[LogPiece | None]] = OrderedDict()
         self._known: dict[_Name, int] = {}
+        self._heard: dict[_Name, int] = {}
         self._awaited: dict[object, frozenset[_Name]] = {}
         self._turn = 0
         self._version = 0
@@ -52,6 +53,10 @@ class RunLogs:
         """The highest number a piece is known to have."""
         return self._known.get((place.task_key, place.attempt), 0)
 
+    def heard(self, place: LogPlace) -> int:
+        """The version at which something was heard of an attempt last."""
+        return self._heard.get((place.task_key, place.attempt), 0)
+
     def note(self, place: LogPlace, number: int, piece: LogPiece | None = None) -> None:
         """A piece is there; 0 is the whole log."""
         name = (place.task_key, place.attempt)
@@ -61,6 +66,7 @@ class RunLogs:
             kept.set_result(piece)
             self._keep((name, number), kept)
         self._version += 1
+        self._heard[name] = self._version
         self._changed.set()
 
     async def changed(self, since: int) -> None:

@@ -39,6 +39,8 @@ CLOSING_MS: Final = 10_000
 
 _SLICE_CHARS: Final = 16_384
 _STEP_S: Final = 1.0
+_ASK_MS: Final = 1_000
+_REST_MS: Final = 50
 _END: Final = ".end"
 _RUNNING: Final = frozenset({"DISPATCHED", "RUNNING"})
 _ENCODER: Final = msgspec.json.Encoder()
@@ -112,6 +114,7 @@ async def _followed(teller: "_Teller", run: Run, watch: HeadWatch, at: Picture) 
                 await asyncio.wait({coming, news}, timeout=_STEP_S, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 news.cancel()
+            await teller.rest()
             if coming.done():
                 at = await run.picture(coming.result())
                 coming = asyncio.ensure_future(watch.newer(at.number))
@@ -129,11 +132,16 @@ class _Teller:
         self._positions = positions
         self._looked: set[tuple[str, int]] = set()
         self._ended_ms: dict[tuple[str, int], int] = {}
+        self._asked: dict[tuple[str, int], tuple[int, int]] = {}
 
     @property
     def event_id(self) -> str:
         """Everything that has been told, as text."""
         return packed(list(self._positions.values()))
+
+    async def rest(self) -> None:
+        """Let what comes together be told together: each round looks at every task."""
+        await self._clock.sleep_ms(_REST_MS)
 
     def all_told(self, at: Picture) -> bool:
         """Whether nothing of what there is was left out."""
@@ -158,6 +166,8 @@ class _Teller:
         over = _is_over(place, task)
         if over and _silent(place, task):
             self._move(place, LogPosition(place.attempt + 1))
+            return
+        if over and self._asked_lately(place):
             return
         if over and self._at(place).piece == 0 and (whole := await self._store.get(place.whole)) is not None:
             for message in self._whole(place, whole.body):
@@ -203,6 +213,15 @@ class _Teller:
                 yield self._event("log", place, parts=piece.parts)
             if piece.last:
                 return
+
+    def _asked_lately(self, place: LogPlace) -> bool:
+        """Whether storage was asked for the rest of a log a moment ago, and nothing was heard of it since."""
+        name, now = (place.task_key, place.attempt), (self.logs.heard(place), self._clock.steady_ms())
+        heard, at_ms = self._asked.get(name, (-1, 0))
+        if heard == now[0] and now[1] - at_ms < _ASK_MS:
+            return True
+        self._asked[name] = now
+        return False
 
     def _is_late(self, place: LogPlace, task: TaskRow) -> bool:
         """Whether an attempt has been over for so long that nothing more comes."""
