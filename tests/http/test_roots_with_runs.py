@@ -1,6 +1,7 @@
 """Root transactions over both chains, with real roles: one cut, all or nothing, finished by whoever comes (4.12)."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from arco.core.limits import TRANSACTION_HOLD_MS
 from arco.core.paths import Key
+from arco.domains.orchestration.rows import AGENDA
 from arco.domains.transactions.rows import PREPARED_TRANSACTIONS
 from arco.kernel.records import HELD_KEYS
 from arco.roles import api as api_role
@@ -344,3 +346,40 @@ async def test_roots_that_want_the_same_run_key_are_one_winner(api):
     answers = await asyncio.gather(*(commit(api, a_run(run_key="daily"), key=str(number)) for number in range(4)))
     assert [answer.status_code for answer in answers].count(200) == 1, [answer.text for answer in answers]
     assert {answer.status_code for answer in answers} == {200, 409}
+
+
+async def test_a_refusal_is_no_news_to_controllers(world, api):
+    told: list[Any] = []
+    world.process.news.listen(told.append)
+    events = a_run("analytics.daily")
+    await committed(api, events, key="0")
+    assert told
+    attempt = Attempt(world, api, run_of(events), "analytics.daily")
+    told.clear()
+    wrong = await attempt.say("completed", outcome="SUCCEEDED", attempt=2, token=attempt.token_for(attempt=2))
+    assert wrong.status_code == 409, wrong.text
+    assert not told, "or two controllers would wake each other for as long as something is held"
+
+
+async def test_what_was_held_on_trial_is_what_is_written_for_good(left):
+    # The agenda keeps rows by time: an event must happen at the same time on trial and for good.
+    events = a_run("analytics.daily", timeout_sec=3_600)
+    real = left.store.put
+
+    async def put(key: Key, body: bytes, *, when: Absent | Matches) -> PutOutcome:
+        outcome = await real(key, body, when=when)
+        if "transactions/root/" in key:
+            left.store.silent = ("ledger/",)
+        return outcome
+
+    left.store.put = put
+    await left.unknown(events)
+    left.store.put = real
+    before = await left.world.flow_reader().head()
+    held = {tuple(json.loads(row.prefix_json)) for row in await before.scan(HELD_KEYS) if row.table == AGENDA.name}
+    left.world.clock.ahead_ms = TRANSACTION_HOLD_MS + 1
+    await left.repaired()
+    after = await left.world.flow_reader().head()
+    rows = [row for row in await after.scan(AGENDA) if row.born == run_of(events)]
+    assert {row.lane for row in rows} >= {"run"}
+    assert {AGENDA.key_of(row) for row in rows if row.lane in ("run", "ready")} <= held

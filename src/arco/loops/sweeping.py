@@ -26,6 +26,7 @@ from arco.domains.orchestration.events import RunCancelRequested, TaskError, Tas
 from arco.domains.orchestration.queries import agenda
 from arco.domains.orchestration.rows import AGENDA, TaskRow
 from arco.kernel.reading import Reader, Snapshot
+from arco.kernel.records import HELD_KEYS
 from arco.kernel.spec import RowKey
 from arco.loops.delivering import Deliveries, Delivery, Trouble
 from arco.loops.lineage import LineageTeller
@@ -121,6 +122,9 @@ class Sweeper:
             # looks behind them.
             self._passed.pop(scope, None)
         nexts += await self._runs(scope, snapshot, now_ms, report)
+        if snapshot.count(HELD_KEYS):
+            # What a transaction under way holds is refused, and stays due: it is decided within seconds, not sooner.
+            nexts = [max(one, now_ms + _SOON_MS) for one in nexts]
         if self._lineage is not None:
             await self._deliveries.record(scope, await self._lineage.tell(scope, snapshot))
         return report, min(nexts, default=None)

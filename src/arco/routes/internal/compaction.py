@@ -24,6 +24,7 @@ from arco.edge.context import context_of
 from arco.edge.endpoint import Endpoint
 from arco.kernel import intake
 from arco.kernel.chores import Upkeeps
+from arco.kernel.compactor import Compacted
 from arco.kernel.compactors import Compactors
 from arco.kernel.envelope import Unit
 from arco.kernel.workshop import Workshop
@@ -72,7 +73,7 @@ class CompactorServices(msgspec.Struct, frozen=True):
     bucket: ObjectStore | None = None
     """The store without any scope, to read a lock of the flow-compactor that lies at its root."""
     published: Callable[[Scope, Sequence[Unit]], None] | None = None
-    """Told what was folded, right after it was published."""
+    """Told what became facts, right after it was published."""
     merging: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 
@@ -101,8 +102,7 @@ async def folded(
         await _check_lock(services, scope, domain, wanted)
         units, size = await units_of(shop, domain, wanted)
         compacted = await services.compactors.of(scope).submit(units, size)
-        if services.published is not None and compacted.published:
-            services.published(scope, units)
+        tell(services, scope, units, compacted)
     except Refusal as refusal:
         return refusal.problem, refusal.status
     except OutcomeUnknown as error:
@@ -240,6 +240,15 @@ async def _content(shop: Workshop, path: str, sent: AppendedObject | None) -> by
     if found is None:
         raise Refusal(400, "validation_error", f"event_paths: {path} does not exist")
     return found.body
+
+
+def tell(services: CompactorServices, scope: Scope, units: Sequence[Unit], compacted: Compacted) -> None:
+    """Tell whoever listens what became facts just now; a refusal changes nothing that anybody could look at."""
+    if services.published is None or not compacted.published:
+        return
+    fresh = {one.unit_id for one in compacted.outcomes if one.status == "accepted" and not one.replayed}
+    if changed := [unit for unit in units if unit.unit_id in fresh]:
+        services.published(scope, changed)
 
 
 def processed(units: Sequence[Unit], outcomes: Sequence[Any]) -> int:

@@ -185,8 +185,7 @@ async def _folded(services: CompactorServices, scope: Scope, event_paths: list[s
     wanted = SyncCompactRequest(domain=_DOMAIN, event_paths=event_paths)
     units, size = await compaction.units_of(shop, _DOMAIN, wanted)
     done = await services.compactors.of(scope).submit(units, size)
-    if services.published is not None and done.published:
-        services.published(scope, units)
+    compaction.tell(services, scope, units, done)
     return _view(compaction.processed(units, done.outcomes), done.manifest_id, done.commit_ulid, done.manifest_version)
 
 
