@@ -141,7 +141,7 @@ async def test_a_follower_of_a_server_that_is_killed_goes_on_with_the_next_one_a
 
 def _follow_on(api: Api, run_id: str, told: list[Event]) -> int:
     """Follow to the end, coming back whenever the stream breaks; how often it was begun."""
-    last, connections, deadline = "", 0, time.monotonic() + 90
+    last, connections, deadline = "", 0, time.monotonic() + 180
     while time.monotonic() < deadline:
         try:
             with follow(api, run_id, last) as stream:
@@ -185,9 +185,9 @@ async def test_arco_run_and_arco_logs_tell_what_happens_while_it_does(tmp_path: 
                 *command, cwd=tmp_path, env=environment(mine), stdout=asyncio.subprocess.PIPE
             )
             assert process.stdout is not None
-            first = await asyncio.wait_for(process.stdout.readline(), 30)
+            first = await asyncio.wait_for(process.stdout.readline(), 90)
             state = api.call("GET", f"/workspaces/prod/runs/{run_id}")[1]["state"]
-            rest = await asyncio.wait_for(process.stdout.read(), 60)
+            rest = await asyncio.wait_for(process.stdout.read(), 120)
             assert await process.wait() == 0
             assert (first + rest).decode() == "".join(f"line {number}\n" for number in range(6))
             assert state == "RUNNING"
@@ -206,6 +206,6 @@ async def told(variables: Mapping[str, str], folder: Path, *arguments: str) -> t
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 90)
+    out, err = await asyncio.wait_for(process.communicate(), 180)
     assert process.returncode is not None
     return process.returncode, out.decode() + (err.decode() if process.returncode else "")
