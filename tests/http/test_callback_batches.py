@@ -1,11 +1,16 @@
 """Callbacks of many tasks in one request: each is answered as alone, judged as alone, and all are one commit."""
 
+import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from arco.clients.callback_batches import GatheredCallbacks
+from arco.clients.callbacks import Answer, Caller, Task
 from arco.core.limits import CALLBACKS_PER_REQUEST_MAX
 
 from .flow import Attempt, a_manifest, an_asset, deploy, shown, trigger
@@ -149,3 +154,40 @@ async def test_a_cancelled_run_tells_each_of_its_heartbeats(world: World, api: h
     await api.post(f"/workspaces/default/runs/{one.run_id}/cancel", json={})
     found = await answers(api, callback(one, "heartbeat"), callback(two, "heartbeat"))
     assert [body["shouldCancel"] for _, body in found] == [True, True]
+
+
+class WorkersCallbacks(GatheredCallbacks):
+    """What `arco worker` reports with, to the api of a world."""
+
+    def __init__(self, world: World, api: httpx.AsyncClient) -> None:
+        super().__init__(Caller(base_url="", agent="a", workspace="default"), world.clock, linger_ms=20)
+        self.api = api
+        self.paths: list[str] = []
+
+    async def _exchange(
+        self, path: str, headers: Mapping[str, str], body: Any, *, bytes_max: int
+    ) -> tuple[Answer, bytes]:
+        self.paths.append(path)
+        content = msgspec.json.encode(body)
+        sent = {"content-type": "application/json", **headers}
+        answer = await self.api.post(f"http://localhost{path}", content=content, headers=sent)
+        return Answer(answer.status_code, answer.json()), answer.content
+
+
+async def test_what_a_worker_sends_together_is_what_the_api_takes(world: World, api: httpx.AsyncClient) -> None:
+    many = await workers(world, api, 5)
+    callbacks = WorkersCallbacks(world, api)
+
+    async def told(what: str, **body: Any) -> list[Answer]:
+        mine = ({"attempt": 1, "attemptId": one.attempt_id, "workerId": "w", **body} for one in many)
+        tasks = (Task(one.task_id, one.token) for one in many)
+        reports = (callbacks.report(task, what, body) for task, body in zip(tasks, mine, strict=True))
+        return await asyncio.gather(*reports)
+
+    for what, body in (("started", {}), ("heartbeat", {"progressPct": 3}), ("completed", {"outcome": "SUCCEEDED"})):
+        assert [answer.status for answer in await told(what, **body)] == [200] * 5
+    assert callbacks.paths == ["/api/v1/tasks/callbacks"] * 3
+    assert (await shown(api, many[0].run_id))["state"] == "SUCCEEDED"
+    late = await told("heartbeat")
+    assert [(answer.status, answer.ended, answer.error) for answer in late] == [(410, True, "task_expired")] * 5
+    await callbacks.close()

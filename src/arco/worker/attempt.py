@@ -84,6 +84,12 @@ def heartbeat_period_ms(timeout_s: int | None) -> int:
     return min(max(found * 200, 5_000), 60_000)
 
 
+def next_beat_ms(timeout_s: int | None, steady_ms: int) -> int:
+    """How long after a beat at this moment the next one is: a period at most, and those of other tasks come then too."""
+    period_ms = heartbeat_period_ms(timeout_s)
+    return period_ms - steady_ms % period_ms
+
+
 class Attempt:
     """One attempt at one task."""
 
@@ -203,9 +209,10 @@ class Attempt:
         child.signal(signal.SIGKILL, whole=True)
 
     async def _beat(self) -> None:
-        period_ms = heartbeat_period_ms(self.envelope.heartbeat_timeout_sec)
+        clock, wait_ms = self._bench.clock, heartbeat_period_ms(self.envelope.heartbeat_timeout_sec)
         while True:
-            await self._bench.clock.sleep_ms(period_ms)
+            await clock.sleep_ms(wait_ms)
+            wait_ms = next_beat_ms(self.envelope.heartbeat_timeout_sec, clock.steady_ms())
             told = {"heartbeatAt": self._now(), **progress_members(self._progress)}
             try:
                 answer = await self._report("heartbeat", told)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arco.clients.callbacks import LogText
-from arco.worker.attempt import heartbeat_period_ms
+from arco.worker.attempt import heartbeat_period_ms, next_beat_ms
 from arco.worker.capture import Capture
 from arco.worker.reports import LOGS_BODY_BYTES_MAX, bounded, death, fitting
 
@@ -64,3 +64,15 @@ def test_68_a_heartbeat_comes_every_fifth_of_its_timeout_within_bounds(timeout: 
 def test_68_a_timeout_below_the_floor_is_refused():
     with pytest.raises(ValueError, match="at least 30"):
         heartbeat_period_ms(29)
+
+
+@pytest.mark.parametrize("timeout", [30, 60, 300, None])
+@pytest.mark.parametrize("begun", [0, 1, 4_321, 59_999, 86_400_017])
+def test_heartbeats_of_tasks_fall_together_after_the_first_and_never_come_late(timeout: int | None, begun: int) -> None:
+    period = heartbeat_period_ms(timeout)
+    beats = [begun + period]  # the first is a period after the start
+    for _ in range(3):
+        wait = next_beat_ms(timeout, beats[-1])
+        assert 0 < wait <= period
+        beats.append(beats[-1] + wait)
+    assert [beat % period for beat in beats[1:]] == [0, 0, 0]
