@@ -85,7 +85,7 @@ def heartbeat_period_ms(timeout_s: int | None) -> int:
 
 
 def next_beat_ms(timeout_s: int | None, steady_ms: int) -> int:
-    """How long after a beat at this moment the next one is: a period at most, and those of other tasks come then too."""
+    """How long after a beat at this moment the next one is: a period at most, and others come at the same time."""
     period_ms = heartbeat_period_ms(timeout_s)
     return period_ms - steady_ms % period_ms
 
