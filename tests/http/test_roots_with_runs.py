@@ -127,28 +127,30 @@ async def test_the_same_key_is_one_request_whatever_it_holds(api):
         assert problem(await other)[2].startswith("Idempotency-Key already used")
 
 
-async def test_a_root_over_both_chains_costs_five_folds_and_two_writes_of_its_record(world, api):
-    await done(api, a_run(), create_catalog(), key="0")
-    await api.get("/catalogs")
-    await api.get(f"{WORKSPACE}/runs")
-    world.store.forget()
-    await done(api, a_run(), create_catalog("b"), key="1")
-    found = foreground(world.store.operations)
-    assert not [each for each in found if each.name == "list_page"]
-    written = [each.key.split("/")[2:4] for each in found if each.name in ("create", "replace")]
-    told = [(room, name if room != "transactions" else "") for room, name in written if "dispatch" not in str(name)]
-    home = [("ledger", "catalog"), ("commits", "catalog"), ("manifests", "catalog")]
-    runs = [("ledger", "orchestration"), ("commits", "orchestration"), ("manifests", "orchestration")]
-    record = [("transactions", "")]
-    assert told[: len([*home, *runs, *record, *runs, *home, *record, *home])] == [
-        *home,
-        *runs,
-        *record,
-        *runs,
-        *home,
-        *record,
-        *home,
-    ]
+async def test_a_root_over_both_chains_costs_five_folds_and_two_writes_of_its_record():
+    # A merge of what rests is no part of a request, however slow the machine is.
+    async with a_world({"ARCO_IDLE_MERGE_MS": "600000"}) as world, world.client() as api:
+        await done(api, a_run(), create_catalog(), key="0")
+        await api.get("/catalogs")
+        await api.get(f"{WORKSPACE}/runs")
+        world.store.forget()
+        await done(api, a_run(), create_catalog("b"), key="1")
+        found = foreground(world.store.operations)
+        assert not [each for each in found if each.name == "list_page"]
+        written = [each.key.split("/")[2:4] for each in found if each.name in ("create", "replace")]
+        told = [(room, name if room != "transactions" else "") for room, name in written if "dispatch" not in str(name)]
+        home = [("ledger", "catalog"), ("commits", "catalog"), ("manifests", "catalog")]
+        runs = [("ledger", "orchestration"), ("commits", "orchestration"), ("manifests", "orchestration")]
+        record = [("transactions", "")]
+        assert told[: len([*home, *runs, *record, *runs, *home, *record, *home])] == [
+            *home,
+            *runs,
+            *record,
+            *runs,
+            *home,
+            *record,
+            *home,
+        ]
 
 
 class Broken(MemoryStore):
@@ -383,3 +385,23 @@ async def test_what_was_held_on_trial_is_what_is_written_for_good(left):
     rows = [row for row in await after.scan(AGENDA) if row.born == run_of(events)]
     assert {row.lane for row in rows} >= {"run"}
     assert {AGENDA.key_of(row) for row in rows if row.lane in ("run", "ready")} <= held
+
+
+async def test_the_same_request_sent_many_times_at_once_is_one_transaction_or_told_to_come_back(world, api):
+    events = a_run()
+    answers = await asyncio.gather(*(commit(api, events, create_catalog()) for _ in range(6)))
+    told = {answer.json()["receipt"]["txId"] for answer in answers if answer.status_code == 200}
+    assert len(told) == 1, [answer.text for answer in answers]
+    for answer in answers:
+        assert answer.status_code == 200 or "retry-after" in answer.headers, answer.text
+    assert (await done(api, events, create_catalog()))["txId"] in told
+    await nothing_is_left(world)
+
+
+async def test_a_refusal_that_was_told_is_on_record_and_bars_what_was_tried_before(world, api):
+    await done(api, a_run(), create_catalog(), key="first")
+    world.store.forget()
+    refused = await commit(api, a_run(), create_catalog(), key="second")
+    assert problem(refused)[:2] == (409, "CONFLICT")
+    written = [each.key.split("/")[2] for each in world.store.operations if each.name == "create"]
+    assert "ledger" in written

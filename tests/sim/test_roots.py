@@ -86,3 +86,8 @@ def test_every_defect_of_root_transactions_fits_the_code() -> None:
     for defect in DEFECTS:
         with applied(defect):
             pass
+
+
+def test_who_sends_a_request_again_while_its_first_tries_sleep_is_told_the_truth() -> None:
+    # Found among 3,000: one of four tries with one key committed, and another was told that the name is taken.
+    assert run_roots(root_plan_of(1_272)).violations == []

@@ -6,22 +6,30 @@ from typing import Final
 
 import msgspec
 
-from arco.core.errors import Conflict, InvalidInput
+from arco.core.errors import AlreadyExists, ArcoError, Conflict, InvalidInput, NotFound
 from arco.domains.orchestration.batches.envelopes import Batch
 from arco.domains.orchestration.rows import ORCHESTRATION
 from arco.domains.transactions import queries
 from arco.domains.transactions.batch_commands import refusal_of
 from arco.domains.transactions.chain_part import ChainPart, MakePlan
-from arco.domains.transactions.commands import KEY_REUSED, Clerk, key_hash_of
+from arco.domains.transactions.commands import KEY_REUSED, Clerk, key_hash_of, state_draft, submitted
+from arco.domains.transactions.events import Declined
 from arco.domains.transactions.fold import ROOT_OPERATION
 from arco.domains.transactions.operations import Operation, hashed_request, root_request_hash
 from arco.domains.transactions.plan import Plan, planned
 from arco.domains.transactions.root import Completed, Coordinator, Failed, Participant, order_of
 from arco.domains.transactions.rows import TRANSACTIONS_DOMAIN
 from arco.kernel.chain import CATALOG_CHAIN, ORCHESTRATION_CHAIN
+from arco.kernel.desk import UnitDraft
+from arco.kernel.envelope import Claim
 from arco.kernel.reading import Snapshot
 from arco.kernel.records import IdempotencyRow
 from arco.storage.port import ObjectStore
+
+RETRY: Final = "retry_after_s"
+"""The detail of a refusal that may be over in so many seconds."""
+
+_TRIES: Final = 4
 
 HOME: Final = TRANSACTIONS_DOMAIN
 """The chain every root transaction begins and ends in: the compactor's."""
@@ -89,7 +97,35 @@ async def commit_root(clerks: Clerks, wanted: Wanted, key: str) -> Completed:
     if wanted.batch is not None and wanted.batch.stale is not None:
         raise InvalidInput(wanted.batch.stale)
     order = order_of(request_hash, key_hash, wanted.members, clerks.home.clock.now_ms())
-    return await carrying.commit(_members(clerks, wanted), order)
+    try:
+        return await carrying.commit(_members(clerks, wanted), order)
+    except (AlreadyExists, Conflict, NotFound) as refusal:
+        # Whoever may come again will hear the truth then; a plain "no" has to stay one.
+        if RETRY in refusal.details or await clerks.home.reader.head() is None:
+            raise
+        claim = Claim(ROOT_OPERATION, key_hash, request_hash, refusals=False)
+        return await _done_meanwhile(clerks, carrying, claim, refusal)
+
+
+async def _done_meanwhile(clerks: Clerks, carrying: Coordinator, claim: Claim, refusal: ArcoError) -> Completed:
+    """Put a refusal on record before it is told: an earlier try of the request may have been faster, or be under way.
+
+    The committed transaction if one was; raises the refusal once it bars whatever was tried with the key before.
+    """
+    declined = state_draft(Declined(request_hash=claim.request_hash, reason=refusal.message))
+    for _ in range(_TRIES):
+        unit = UnitDraft(domain=HOME, events=(declined,), claim=claim)
+        outcome = await submitted(clerks.home, unit)
+        if outcome.code == "idempotency_mismatch":
+            raise Conflict(KEY_REUSED)
+        if outcome.status != "accepted":
+            raise refusal
+        snapshot = await clerks.home.reader.head()
+        taken = await queries.claimed(snapshot, claim.operation, claim.key_hash)
+        earlier = None if taken is None else await _earlier(carrying, (clerks.home, snapshot), taken)
+        if earlier is not None:
+            return earlier
+    raise Conflict("others keep sending this request; send it again", **{RETRY: 1})
 
 
 async def finish_overdue(clerks: Clerks, failed: Failed) -> int:
