@@ -76,8 +76,8 @@ class Pipeline:
         self._said: dict[str, str] = {}
 
     def begin(self, parts: Sequence[Part]) -> list[PartRun]:
-        """A run for each part."""
-        return [self._begun(part) for part in parts]
+        """A run for each part; the first one last, so that what is told of it is seen from its beginning."""
+        return [self._begun(part) for part in reversed(parts)][::-1]
 
     def followed(self, runs: Sequence[PartRun], tell: Callable[[int, int], None], remark: Callable[[str], None]) -> int:
         """The number of their tasks, once all have succeeded; `tell` hears how many of how many are done meanwhile.
