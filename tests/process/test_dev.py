@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -183,14 +182,15 @@ def test_a_task_that_waits_for_its_next_attempt_has_it_when_its_code_is_mended(t
             text=True,
         )
         assert run.stdout is not None
-        began = time.monotonic()
-        failed = next(line for line in run.stdout if "tried again" in line)
-        assert re.search(r"in (2\d|30) s", failed), failed
+        assert any("tried again" in line for line in run.stdout)
         code.write_text(WORKS, encoding="utf-8")
         dev.wait_for("is tried again with it")
         told = run.communicate(timeout=60)[0]
         assert (run.returncode, "SUCCEEDED: 1 succeeded" in told) == (0, True), told
-        assert time.monotonic() - began < 29
+        question = "SELECT attempt, retried_by FROM system.orchestration.task_attempts"
+        (failed,) = json.loads(arco("query", question, "--json", folder=tmp_path, url=server).stdout)
+        assert failed["attempt"] == 1
+        assert failed["retried_by"]  # somebody asked for it, and the policy's time had not come
     finally:
         assert dev.stop() == 0
 
