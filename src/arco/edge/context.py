@@ -72,8 +72,9 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     is the audit trail, `urls` the desk of signed URLs (`edge.urls`), `index_owed` is told of a scope whose search index
     is not whole (`loops.waking`). `flow` is orchestration's chain, `definitions` what is deployed
     (`domains.orchestration.definitions`), `task_tokens` reads what workers show (`dispatch.tokens`), `heartbeats`
-    hands theirs in (`domains.orchestration.commands.gathering`), `live` is what streams are made of
-    (`routes.public.live`). Members of `operator_group` may say what workers and roles say; without one nobody may.
+    hands theirs in (`domains.orchestration.commands.gathering`), `callbacks` counts what they say, `live` is what
+    streams are made of (`routes.public.live`). Members of `operator_group` may say what workers and roles say; without
+    one nobody may.
     Handlers that write take their desk from `desk_of` or `flow_desk_of`, which sign what they hand in.
     """
 
@@ -95,6 +96,7 @@ class ApiServices(msgspec.Struct, frozen=True, kw_only=True):
     definitions: Any = None
     task_tokens: Any = None
     heartbeats: Any = None
+    callbacks: Any = None
     operator_group: str | None = None
     live: Any = None
 

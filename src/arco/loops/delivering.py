@@ -62,6 +62,8 @@ class Deliveries:
         self.sender = sender
         self._desk_for = desk_for
         self._source = source
+        self.actions = 0
+        """Units that were handed in: what a controller did."""
 
     async def deliver(self, scope: Scope, steps: Sequence[Send], slots: Mapping[str, SlotsRow]) -> list[Delivery]:
         """Send attempts; what became of each."""
@@ -86,6 +88,7 @@ class Deliveries:
 
     async def record(self, scope: Scope, units: Sequence[UnitDraft]) -> Sequence[Outcome]:
         """Have the units folded."""
+        self.actions += len(units)
         return await self._desk_for(scope).submit(units, source=self._source) if units else ()
 
     async def _pushed(self, scope: Scope, steps: Sequence[Send]) -> list[Delivery]:

@@ -58,6 +58,7 @@ from arco.roles.process import PerScope, Process, derived_secret
 from arco.roles.queues import task_tokens
 from arco.roles.served import ServedRole
 from arco.roles.urls import url_desk
+from arco.routes.public.callback_measures import CallbackMeasures
 from arco.routes.public.everything import API_ENDPOINTS
 
 ROLE: Final = "api"
@@ -229,6 +230,7 @@ def make_services(settings: Settings, process: Process, ways: Ways, lifecycle: L
             )
         ),
         task_tokens=task_tokens(settings, process),
+        callbacks=CallbackMeasures(process.registry),
         heartbeats=Gathering(flow.desks, process.clock, WORKER_SOURCE),
         operator_group=settings.value("ARCO_ORCH_OPERATOR_GROUP"),
         live=make_live(settings, process, lifecycle, Followed(flow.readers, stores)),

@@ -149,8 +149,9 @@ def serve_controller(
     )
     services = ControllerServices(controller.run, parts.desks, controller.role, parts.queue)
     app = build_app([("", endpoint) for endpoint in endpoints], services, app_parts)
+    round_ = _measured(controller, parts, process)
     rounds = Rounds(
-        controller.round,
+        round_,
         lambda: _scopes(settings, parts),
         clock=process.clock,
         log=process.log,
@@ -159,7 +160,7 @@ def serve_controller(
     visits = Visits(
         process.store,
         lambda: _scopes(settings, parts),
-        controller.round,
+        round_,
         clock=process.clock,
         log=process.log,
         # A role of its own serves one workspace; with all roles in one process others may be left from before.
@@ -177,6 +178,30 @@ def serve_controller(
         await parts.close()
 
     return ServedRole(role=controller.role, app=app, lifecycle=lifecycle, health=health, close=close, begin=begin)
+
+
+def _measured(controller: Controller, parts: FlowParts, process: Process) -> Round:
+    """The controller's round, its time and what it did counted (orchestration.md 8.6)."""
+    registry = process.registry
+    seconds = registry.histogram(
+        "arco_orch_controller_reconcile_seconds", "Rounds of controllers", ["controller"]
+    ).series(controller.role)
+    actions = registry.counter(
+        "arco_orch_controller_actions_total", "What controllers handed in", ["controller"]
+    ).series(controller.role)
+
+    def refresh() -> None:
+        actions.value = float(parts.deliveries.actions)
+
+    async def measured(scope: Scope) -> int | None:
+        began_ms = process.clock.steady_ms()
+        try:
+            return await controller.round(scope)
+        finally:
+            seconds.observe((process.clock.steady_ms() - began_ms) / 1000)
+
+    registry.before_render(refresh)
+    return measured
 
 
 def _scopes(settings: Settings, parts: FlowParts) -> list[Scope]:

@@ -19,7 +19,7 @@ from arco.edge.context import REQUEST_ID_KEY, note_failure, services_of
 from arco.edge.endpoint import Endpoint
 from arco.edge.problems import problem
 from arco.edge.refusals import MalformedBody
-from arco.routes.public.callback_hearing import KINDS, Answered, Voice
+from arco.routes.public.callback_hearing import KINDS, Answered, Voice, answer_to
 
 
 class CallbackRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -102,7 +102,7 @@ async def _heard(request: Request, element: CallbackRequest, *, hurried: bool) -
         token=element.token.strip() or None,
         hurried=hurried,
     )
-    return await kind.hear(voice, body)
+    return await answer_to(voice, element.callback, body)
 
 
 def _elements(body: bytes) -> list[CallbackRequest | Exception]:

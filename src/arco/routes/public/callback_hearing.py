@@ -144,6 +144,19 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
+async def answer_to(voice: Voice, name: str, body: Any) -> Answered:
+    """What a callback is told, counted. Raises as the desk does."""
+    services = voice.services
+    began_ms, status = services.clock.steady_ms(), 500
+    try:
+        answered = await KINDS[name].hear(voice, body)
+        status = answered.status
+        return answered
+    finally:
+        if services.callbacks is not None:
+            services.callbacks.count(name, status, services.clock.steady_ms() - began_ms)
+
+
 def _caller(voice: Voice, body: StartedRequest | HeartbeatRequest | CompletedRequest) -> _Caller:
     """Who speaks. Raises `_Refused`."""
     if body.attempt < 1:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from arco.edge.codec import decode, reply
 from arco.edge.context import services_of
 from arco.edge.endpoint import Endpoint
-from arco.routes.public.callback_hearing import KINDS, Voice
+from arco.routes.public.callback_hearing import KINDS, Voice, answer_to
 from arco.routes.public.callback_views import (
     CallbackProblemView,
     CompletedRequest,
@@ -41,7 +41,7 @@ async def _heard(request: Request, name: str) -> Response:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     shown = token.strip() if scheme.lower() == "bearer" else ""
     voice = Voice(services=services_of(request), task_id=request.path_params["task_id"], token=shown or None)
-    answered = await kind.hear(voice, body)
+    answered = await answer_to(voice, name, body)
     return reply(answered.view, answered.status)
 
 
