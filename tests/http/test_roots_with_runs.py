@@ -16,7 +16,7 @@ from arco.kernel.records import HELD_KEYS
 from arco.roles import api as api_role
 from arco.routes.wire.controlplane import message_class
 from arco.storage.memory import MemoryStore
-from arco.storage.port import Absent, Matches, PutOutcome, Unsure
+from arco.storage.port import Absent, Matches, PutOutcome, StorageUnavailable, StoredObject, Unsure
 
 from .batches import IDS, SHOW, a_run, an_event, committed, run_of, send
 from .flow import WORKSPACE, Attempt, states
@@ -158,6 +158,13 @@ class Broken(MemoryStore):
 
     silent: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    mute: tuple[str, ...] = ()
+    """What is not to be read just now."""
+
+    async def get(self, key: Key) -> StoredObject | None:
+        if any(part in key for part in self.mute):
+            raise StorageUnavailable("no answer in time")
+        return await super().get(key)
 
     async def put(self, key: Key, body: bytes, *, when: Absent | Matches) -> PutOutcome:
         if any(part in key for part in self.silent):
@@ -236,6 +243,21 @@ async def test_a_record_whose_answers_are_lost_is_known_by_reading_it(left):
     assert await left.by_token(tx_id, events) == (200, 200)
     left.world.clock.ahead_ms = TRANSACTION_HOLD_MS + 1
     await left.repaired()
+    await nothing_is_left(left.world)
+
+
+async def test_a_decision_nobody_can_read_is_unknown_and_never_taken_for_an_abort(left):
+    events = a_run()
+    left.store.lost = left.store.mute = ("transactions/root/",)
+    left.world.clock.leaving = True
+    answer = await commit(left.api, events, create_catalog())
+    left.store.lost = left.store.mute = ()
+    assert problem(answer)[:2] == (503, "OUTCOME_UNKNOWN"), answer.text
+    tx_id = answer.json()["details"]["event_id"]
+    left.world.clock.ahead_ms = TRANSACTION_HOLD_MS + 1
+    assert await left.repaired() >= 1
+    assert await left.seen(events) == (200, 200)
+    assert await left.by_token(tx_id, events) == (200, 200)
     await nothing_is_left(left.world)
 
 
