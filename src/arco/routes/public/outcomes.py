@@ -13,7 +13,7 @@ from arco.core.ids import is_ulid
 from arco.core.instant import http_text
 from arco.domains.catalog import queries
 from arco.edge.codec import reply
-from arco.edge.context import context_of, flow_of
+from arco.edge.context import context_of, services_of
 from arco.edge.endpoint import Endpoint
 from arco.kernel.fold import Subject
 from arco.kernel.records import OutcomeRow
@@ -52,11 +52,11 @@ async def show(request: Request) -> Response:
     try:
         row = await queries.get_outcome(await head_of(request), event_id)
     except NotFound:
-        if request.headers.get(HEADER):
+        flow = services_of(request).flow
+        if request.headers.get(HEADER) or flow is None:
             raise
         # An id says nothing of its chain; what the catalog does not know may be a write to runs.
-        runs = await flow_of(request).reader_for(context_of(request).scope).head()
-        row = await queries.get_outcome(runs, event_id)
+        row = await queries.get_outcome(await flow.reader_for(context_of(request).scope).head(), event_id)
     return reply(_view(row))
 
 
